@@ -1,0 +1,1 @@
+"""The link to the safety board: framing, messages, host side."""

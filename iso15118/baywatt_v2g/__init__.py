@@ -1,0 +1,1 @@
+"""ISO 15118, the charger's side."""

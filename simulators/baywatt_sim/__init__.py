@@ -1,0 +1,1 @@
+"""Simulated devices, cars, CSMS, whole sites and the demo."""
