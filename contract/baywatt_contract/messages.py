@@ -43,6 +43,29 @@ class Presence(Message):
     revisions: dict[StateTopic, int] = {}
 
 
+class LiveConnector(Message):
+    """One connector in a live message."""
+
+    status: str
+    session: str | None = None
+    power_w: int = 0
+    current_ma: tuple[int, int, int] = (0, 0, 0)
+    energy_wh: int | None = None  # delivered in this session
+    offered_ma: int = 0
+    limit_ma: int = 0
+    reason: str = ""
+    soc_percent: int | None = None
+
+
+class Live(Message):
+    """up/live: how the site stands now; QoS 0, at most 1 Hz, never stored as evidence."""
+
+    at: Annotated[str, Field(max_length=40)]
+    connectors: dict[int, LiveConnector] = {}
+    bays: dict[str, str] = {}
+    supply_ma: tuple[int, int, int] = (0, 0, 0)
+
+
 class CommandKind(StrEnum):
     """What the cloud can ask of a site."""
 
