@@ -88,7 +88,6 @@ class Result(IntEnum):
     OUT_OF_RANGE = 1
     CAUSE_PRESENT = 2
     NO_SUCH_CHANNEL = 3
-    STALE_REQUEST = 4
 
 
 class ControlFlag(IntFlag):
