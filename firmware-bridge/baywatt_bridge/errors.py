@@ -13,3 +13,7 @@ class BadFrameError(BridgeError):
 
 class BadMessageError(BridgeError):
     """A sound frame holds no valid message of this protocol: drop it and count it."""
+
+
+class NotConnectedError(BridgeError):
+    """There is no session with the board now: ask again when there is."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
 from baywatt_bridge import messages as m
 from baywatt_bridge.decoding import decode
 from baywatt_bridge.encoding import encode
-from baywatt_bridge.errors import BadMessageError
+from baywatt_bridge.errors import BadMessageError, NotConnectedError
 from baywatt_bridge.framing import FrameDecoder, encode_frame
 from baywatt_bridge.host_events import (
     CardSwiped,
@@ -33,6 +34,7 @@ HELLO_EVERY_MS = 250
 CONTROL_EVERY_MS = 100
 SILENT_MS = 1_000  # no valid state for so long: lost
 DEAF_MS = 1_000  # states come, but none echoes a control frame this old: lost
+MAX_LIMIT_MA = 10_000_000
 _LATENCIES = 256
 
 
@@ -42,6 +44,17 @@ class Phase(Enum):
     HELLO = "hello"
     PARAMETERS = "parameters"
     UP = "up"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a channel shall do; said anew in every control frame."""
+
+    channel: int
+    permit: bool
+    limit_ma: int
+    phases: int = 3
+    available: bool = True
 
 
 class HostLink:
@@ -59,14 +72,14 @@ class HostLink:
         self._parameters = parameters
         self._session = session & 0xFFFFFFFF
         self._decoder = FrameDecoder()
-        self._targets: dict[int, m.ChannelControl] = {}
+        self._targets: dict[int, Target] = {}
         self._urgent = False
         self._refused = ""
         self._card: tuple[int, int] | None = None  # boot counter, counter of the last swipe
         self._start(now_ms)
 
     @property
-    def targets(self) -> Mapping[int, m.ChannelControl]:
+    def targets(self) -> Mapping[int, Target]:
         """What the next control frame will say."""
         return MappingProxyType(self._targets)
 
@@ -75,26 +88,36 @@ class HostLink:
         """Frames dropped for their CRC, size or content."""
         return self._decoder.bad_frames
 
-    def set_target(self, target: m.ChannelControl) -> None:
+    def set_target(self, target: Target) -> None:
         """What a channel shall do from the next control frame on; a change goes out at once.
 
         A channel without a target is not named in control frames: the board keeps what it does
-        until its host loss opens it. Raises ValueError for a limit above 4,294 kA or no channel.
+        until its host loss opens it. Raises ValueError for what no board can be told.
         """
         if not 1 <= target.channel <= m.MAX_CHANNELS or target.phases not in {1, 3}:
             raise ValueError(f"no board channel can take {target}")
-        m.CONTROL_CHANNEL.pack(target.channel, 0, target.phases, target.unlock, target.limit_ma)
+        if not 0 <= target.limit_ma <= MAX_LIMIT_MA:
+            raise ValueError(f"a limit of {target.limit_ma} mA; 0 to {MAX_LIMIT_MA}")
         if self._targets.get(target.channel) != target:
             self._targets[target.channel] = target
             self._urgent = True
+
+    def unlock(self, channel: int) -> None:
+        """Release the plug of a channel that has a target, once; a closed contactor refuses.
+
+        Forgotten when the link is lost before the board has heard it.
+        """
+        self._unlocks[channel] = (self._unlocks.get(channel, 0) + 1) & 0xFF
+        self._urgent = True
 
     def clear_latch(self, channel: int, faults: Fault) -> None:
         """Ask the board to forget faults whose cause is gone; answered by LatchAnswered.
 
         A request is dropped with the session: nothing is cleared after a loss of the link.
+        Raises NotConnectedError.
         """
         if self.phase is not Phase.UP:
-            raise ValueError("the board is not connected")
+            raise NotConnectedError("the board is not connected")
         session = self._session
         self._requests.ask(lambda number: m.ClearLatch(session, number, channel, faults))
 
@@ -157,6 +180,7 @@ class HostLink:
         self._session = (self._session + 1) & 0xFFFFFFFF or 1
         self._requests = RequestQueue()
         self._acks: list[m.CardAck] = []
+        self._unlocks: dict[int, int] = {}  # counted from 0 in every session
         self._sequence = 0
         self._sent: deque[tuple[int, int]] = deque(maxlen=64)
         self._sent_ms: int | None = None
@@ -183,7 +207,18 @@ class HostLink:
         self._sent.append((self._sequence, alarm.now_ms))
         self.controls_sent += 1
         alarm.reached(alarm.now_ms + CONTROL_EVERY_MS)
-        return [m.Control(self._session, self._sequence, tuple(self._targets.values()))]
+        entries = tuple(self._entry(target) for target in self._targets.values())
+        return [m.Control(self._session, self._sequence, entries)]
+
+    def _entry(self, target: Target) -> m.ChannelControl:
+        return m.ChannelControl(
+            channel=target.channel,
+            permit=target.permit,
+            limit_ma=target.limit_ma,
+            phases=target.phases,
+            available=target.available,
+            unlock=self._unlocks.get(target.channel, 0),
+        )
 
     def _receive(self, message: m.Message | None, now_ms: int) -> list[Event]:
         """Hear only what this session's phase allows; all else is late or foreign."""
