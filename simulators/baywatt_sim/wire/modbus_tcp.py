@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from baywatt_sim.wire.link import Link
-from baywatt_sim.wire.pdu import TARGET_SILENT, RegisterModel, answer
+from baywatt_sim.wire.pdu import TARGET_SILENT, NoAnswerError, RegisterModel, answer
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,10 @@ class ModbusTcpServer:
         unit.requests += 1
         if unit.link.latency_s:
             await asyncio.sleep(unit.link.latency_s)
-        reply = answer(unit.model, pdu)
+        try:
+            reply = answer(unit.model, pdu)
+        except NoAnswerError:
+            return bytes([pdu[0] | 0x80, TARGET_SILENT])
         # The gateway checks the serial checksum: what arrives spoilt counts as silence.
         if unit.link.loses() or unit.link.duplicate_id or unit.link.spoil(reply) != reply:
             return bytes([pdu[0] | 0x80, TARGET_SILENT])
