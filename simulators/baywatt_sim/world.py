@@ -62,7 +62,8 @@ def _towards(value: float, target: float, most: float) -> float:
 class Outlet:
     """The physical side of one connector.
 
-    The controller sets `contactor_closed`, `offered_a` (0 = no duty cycle), `locked` and `faults`.
+    The controller sets `contactor_closed`, `poles`, `offered_a` (0 = no duty cycle), `locked`,
+    `shown` and `faults`.
     Energies count from the start of the world; `phase_wh` is the AC side, `energy_wh` what passed
     the contactor.
     """
@@ -73,6 +74,7 @@ class Outlet:
     vehicle: Vehicle | None = None
     contactor_closed: bool = False
     offered_a: float = 0.0
+    poles: int = 3  # how many phases the contactor connects
     locked: bool = False
     faults: set[str] = field(default_factory=set)
     shown: Pilot | None = None  # the controller's own state, where it overrules (E, F)
@@ -85,6 +87,13 @@ class Outlet:
     def pilot(self) -> Pilot:
         """What the vehicle side of the pilot says."""
         return Pilot.A if self.vehicle is None else self.vehicle.pilot
+
+    @property
+    def drawn_a(self) -> float:
+        """What the controller's own sensor sees: the highest phase current, or that of the DC."""
+        if self.sources:
+            return sum(each.amps for each in self.sources)
+        return max(self.current_a)
 
 
 class World:
@@ -155,7 +164,7 @@ class World:
         elif car is None or not outlet.contactor_closed:
             outlet.current_a = [0.0, 0.0, 0.0]
         else:
-            used = min(car.phases, len(outlet.phases))
+            used = min(car.phases, len(outlet.phases), outlet.poles)
             outlet.current_a = [car.current_a] * used + [0.0] * (3 - used)
 
     def _move_dc(self, outlet: Outlet, car: Vehicle | None, dt_s: float) -> None:

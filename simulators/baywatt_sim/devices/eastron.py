@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from baywatt_sim.devices.base import Touch, float_words, serial_of, words_float
 from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.pdu import ILLEGAL_ADDRESS, ILLEGAL_VALUE, ModbusFault, Space
+from baywatt_sim.wire.rtu_slave import RtuSlave
 from baywatt_sim.world import FREQUENCY_HZ
 
 METER_CODE = {"eastron-sdm630": 0x0070, "eastron-sdm72d-v2": 0x0089}
@@ -38,7 +39,7 @@ class Measured:
 class EastronMeter:
     """One meter as a `RegisterModel`.
 
-    `unit_changed` is told a new bus address. `swap_words` and `reverse_ct` are the installer's
+    `swap_words` and `reverse_ct` are the installer's
     mistakes: words in the other order, current transformers (1 to 3) the wrong way round.
     """
 
@@ -49,21 +50,23 @@ class EastronMeter:
         *,
         measure: Callable[[], Measured],
         touch: Touch,
-        link: Link,
-        unit_changed: Callable[[int], None] = lambda _unit: None,
     ) -> None:
         self.swap_words = False
         self.start_wh = serial_of(device_id) % 6_000_000 + 500_000
-        self._measure, self._touch, self._link = measure, touch, link
-        self._unit_changed = unit_changed
+        self._measure, self._touch = measure, touch
+        self._link = Link()
+        self._slave: RtuSlave | None = None
         self._code = METER_CODE[profile]
         self._serial = serial_of(device_id)
         self._unlocked = False
         self._parity = 0.0
-        self._unit = 1
         self._reversed: frozenset[int] = frozenset()
         self._counted = [0.0, 0.0]  # import and export until the transformers were last turned
         self._since = [0.0, 0.0, 0.0]
+
+    def connect(self, link: Link, slave: RtuSlave | None) -> None:
+        """Tell the meter its own interface, so that it can change speed and address."""
+        self._link, self._slave = link, slave
 
     @property
     def reverse_ct(self) -> frozenset[int]:
@@ -106,8 +109,8 @@ class EastronMeter:
         if address == _PARITY and value in (0, 1, 2, 3):
             self._parity = value
         elif address == _ADDRESS and 1 <= value <= 247 and value == int(value):
-            self._unit = int(value)
-            self._unit_changed(self._unit)
+            if self._slave is not None:
+                self._slave.unit = int(value)
         elif address == _BAUD and value in _BAUD_CODES:
             self._link.baudrate = _BAUD_CODES[int(value)]
         else:
@@ -116,7 +119,8 @@ class EastronMeter:
     def _settings(self) -> dict[int, float]:
         codes = {speed: code for code, speed in _BAUD_CODES.items()}
         baud = float(codes.get(self._link.baudrate or 9600, 2))
-        return {_PARITY: self._parity, _ADDRESS: self._unit, _PASSWORD: 0.0, _BAUD: baud}
+        unit = float(self._slave.unit) if self._slave else 1.0
+        return {_PARITY: self._parity, _ADDRESS: unit, _PASSWORD: 0.0, _BAUD: baud}
 
     def _identity(self, address: int, count: int) -> list[int]:
         words = [self._serial >> 16, self._serial & 0xFFFF, self._code, 0]

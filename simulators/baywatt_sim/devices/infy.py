@@ -96,11 +96,20 @@ class InfyModule:
     `alarms` may be changed at any time to inject trouble; names are the keys of `ALARMS`.
     """
 
-    def __init__(self, address: int, source: DcSource, touch: Touch, link: Link) -> None:
+    def __init__(
+        self,
+        address: int,
+        source: DcSource,
+        *,
+        touch: Touch,
+        link: Link,
+        bitrate: int | None = None,
+    ) -> None:
         self.address = address
         self.alarms: set[str] = set()
         self.requests = 0
         self._source, self._touch, self._link = source, touch, link
+        self._bitrate = bitrate
         self._heard: float | None = None
         self._interrupted = False
 
@@ -128,7 +137,7 @@ class InfyModule:
         if not (frame.extended and mine and identity.source == CONTROLLER):
             return ()
         link = self._link
-        if not link.connected or link.loses() or link.spoil(frame.data) != frame.data:
+        if not link.hears(self._bitrate) or link.loses() or link.spoil(frame.data) != frame.data:
             return ()
         if identity.device not in (ONE, GROUP) or len(frame.data) != 8:
             return ()
