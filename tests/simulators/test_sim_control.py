@@ -175,4 +175,4 @@ async def test_a_site_that_cannot_be_simulated_gets_one_clear_line(
     text = errors.decode()
     assert line in text
     assert len(text.splitlines()) == 1
-    assert not list(tmp_path.glob("run/*"))
+    assert await asyncio.to_thread(lambda: not list(tmp_path.glob("run/*")))
