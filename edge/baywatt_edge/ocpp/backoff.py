@@ -26,9 +26,9 @@ class BackOff:
 
     def next_wait_s(self) -> float:
         """The wait before the next attempt, in seconds."""
-        doublings = min(self._failures, self._rule.repeats)
+        factor = 1 << min(self._failures, self._rule.repeats)
         self._failures += 1
-        return self._rule.minimum_s * 2**doublings + self._rng.uniform(0, self._rule.random_s)
+        return self._rule.minimum_s * factor + self._rng.uniform(0, self._rule.random_s)
 
     def connection_ended(self, lasted_s: float) -> None:
         """A connection that was stable makes the next wait short again."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from baywatt_contract.clock import format_utc_ms
 from baywatt_contract.events import SampleContext
+
 from baywatt_edge.ocpp.frames import Json
 
 ENERGY = "Energy.Active.Import.Register"
@@ -67,9 +68,9 @@ def _values(sample: Sample, item: str) -> Iterator[Json]:
     elif measurand == OFFERED and sample.offered_ma is not None:
         yield _value(_thousandth(sample.offered_ma), OFFERED, "A")
     elif measurand == CURRENT and sample.current_ma is not None:
-        yield from _phases(sample, sample.current_ma, CURRENT, "A", "L{}", phase)
+        yield from _phases(sample.phases, sample.current_ma, (CURRENT, "A", "L{}"), phase)
     elif measurand == VOLTAGE and sample.voltage_mv is not None:
-        yield from _phases(sample, sample.voltage_mv, VOLTAGE, "V", "L{}-N", phase)
+        yield from _phases(sample.phases, sample.voltage_mv, (VOLTAGE, "V", "L{}-N"), phase)
 
 
 def _split_phase(item: str) -> tuple[str, int | None]:
@@ -80,14 +81,15 @@ def _split_phase(item: str) -> tuple[str, int | None]:
 
 
 def _phases(
-    sample: Sample, values: Sequence[int], measurand: str, unit: str, name: str, only: int | None
+    phases: int, values: Sequence[int], kind: tuple[str, str, str], only: int | None
 ) -> Iterator[Json]:
     """All phases of the outlet, as 3.16.3 asks; direct current has none to name."""
-    if sample.phases == 0:
+    measurand, unit, name = kind
+    if phases == 0:
         if only is None:
             yield _value(_thousandth(values[0]), measurand, unit)
         return
-    for phase in range(1, sample.phases + 1):
+    for phase in range(1, phases + 1):
         if only in {None, phase}:
             value = _value(_thousandth(values[phase - 1]), measurand, unit)
             yield {**value, "phase": name.format(phase)}
