@@ -366,5 +366,3 @@ def stopped(session: str, number: int, energy_wh: int = 6000, **changes: Any) ->
 
 def ended(session: str, number: int) -> Payload:
     return SessionEnded(session=session, connector=10 + number, reason="unplugged")
-
-

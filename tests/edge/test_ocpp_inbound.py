@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from ocpp_helpers import STATION, World, connector
-
 from baywatt_contract.events import Authority, ConnectorStatus, StartSource, StopReason
 from baywatt_contract.wishes import (
     AvailabilityWish,
@@ -22,6 +18,9 @@ from baywatt_contract.wishes import (
 )
 from baywatt_edge.ocpp.v16.config import Change, Config
 from baywatt_edge.ocpp.v16.config_keys import keys_for
+from hypothesis import given
+from hypothesis import strategies as st
+from ocpp_helpers import STATION, World, connector
 
 ACCEPTED, REJECTED = {"status": "Accepted"}, {"status": "Rejected"}
 
@@ -136,12 +135,15 @@ def test_change_availability_of_no_connector_is_rejected() -> None:
 def test_reset_is_answered_before_it_is_wished(kind: str, hard: bool) -> None:
     """5.14."""
     world = World()
-    order: list[str] = []
-    world.house.answer = lambda wish: (
-        order.append(type(wish).__name__) or Outcome(accepted=bool(order))
-    )
+    answered_before: list[bool] = []
+
+    def answer(wish: Wish) -> Outcome:
+        answered_before.append(world.sent[-1][0] == 3)
+        return Outcome(accepted=True)
+
+    world.house.answer = answer
     assert world.ask("Reset", {"type": kind}) == ACCEPTED
-    assert world.sent[-1][0] == 3
+    assert answered_before == [True]
     assert world.house.asked(ResetWish)[0].hard is hard
 
 
@@ -249,14 +251,29 @@ def value_of(world: World, key: str) -> str:
     return str(entry["value"])
 
 
-CORE_REQUIRED = (
-    "AuthorizeRemoteTxRequests ClockAlignedDataInterval ConnectionTimeOut ConnectorPhaseRotation "
-    "GetConfigurationMaxKeys HeartbeatInterval LocalAuthorizeOffline LocalPreAuthorize "
-    "MeterValuesAlignedData MeterValuesSampledData MeterValueSampleInterval NumberOfConnectors "
-    "ResetRetries StopTransactionOnEVSideDisconnect StopTransactionOnInvalidId "
-    "StopTxnAlignedData StopTxnSampledData SupportedFeatureProfiles TransactionMessageAttempts "
-    "TransactionMessageRetryInterval UnlockConnectorOnEVSideDisconnect"
-).split()
+CORE_REQUIRED = [
+    "AuthorizeRemoteTxRequests",
+    "ClockAlignedDataInterval",
+    "ConnectionTimeOut",
+    "ConnectorPhaseRotation",
+    "GetConfigurationMaxKeys",
+    "HeartbeatInterval",
+    "LocalAuthorizeOffline",
+    "LocalPreAuthorize",
+    "MeterValuesAlignedData",
+    "MeterValuesSampledData",
+    "MeterValueSampleInterval",
+    "NumberOfConnectors",
+    "ResetRetries",
+    "StopTransactionOnEVSideDisconnect",
+    "StopTransactionOnInvalidId",
+    "StopTxnAlignedData",
+    "StopTxnSampledData",
+    "SupportedFeatureProfiles",
+    "TransactionMessageAttempts",
+    "TransactionMessageRetryInterval",
+    "UnlockConnectorOnEVSideDisconnect",
+]
 
 
 def test_every_required_core_key_is_there() -> None:

@@ -6,20 +6,17 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from ocpp_helpers import World, started
-
 from baywatt_contract.events import ConnectorStatus
 from baywatt_contract.observations import FaultCode
 from baywatt_contract.wishes import SamplingWish
 from baywatt_edge.ocpp.backoff import BackOff, BackOffRule
+from hypothesis import given
+from hypothesis import strategies as st
+from ocpp_helpers import World, started
 
 
 def statuses(world: World, number: int = 1) -> list[str]:
-    return [
-        p["status"] for p in world.payloads("StatusNotification") if p["connectorId"] == number
-    ]
+    return [p["status"] for p in world.payloads("StatusNotification") if p["connectorId"] == number]
 
 
 def booting(status: str, interval: int) -> World:

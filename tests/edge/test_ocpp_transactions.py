@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from ocpp_helpers import STATION, World, authorised, connector, ended, sampled, started, stopped
-
 from baywatt_contract.clock import ClockQuality, Instant
 from baywatt_contract.events import Authority as Side
 from baywatt_contract.events import SampleContext, StopReason
 from baywatt_contract.wishes import LimitWish, StopWish
 from baywatt_edge.ocpp.v16.ledger import MAX_STOP_SAMPLES, id_tag
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ocpp_helpers import STATION, World, authorised, connector, ended, sampled, started, stopped
 
 TRANSACTIONAL = ("StartTransaction", "MeterValues", "StopTransaction")
 
@@ -319,7 +318,9 @@ def test_a_crash_after_the_answer_and_before_the_write_repeats_that_message_only
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(["event", "restart", "disconnect", "connect", "wait"]), max_size=40))
+@given(
+    st.lists(st.sampled_from(["event", "restart", "disconnect", "connect", "wait"]), max_size=40)
+)
 def test_whatever_happens_between_them_every_message_goes_once_and_in_order(
     steps: list[str],
 ) -> None:

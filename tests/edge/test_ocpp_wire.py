@@ -12,8 +12,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from ocpp_helpers import STATION, FakeHouse, authorised, connector, sampled, started, stopped
-
 from baywatt_contract.clock import Instant
 from baywatt_contract.events import Payload
 from baywatt_contract.site_file import Authority, Station
@@ -22,6 +20,7 @@ from baywatt_edge.clock import SystemClock
 from baywatt_edge.journal import Journal, NewEvent, Write
 from baywatt_edge.ocpp import BackOffRule, OcppStation
 from baywatt_sim.csms import CsmsSimulator
+from ocpp_helpers import STATION, FakeHouse, authorised, connector, sampled, started, stopped
 
 QUICK = BackOffRule(minimum_s=0.05, random_s=0.02, repeats=1)
 
