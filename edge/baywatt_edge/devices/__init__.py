@@ -1,0 +1,1 @@
+"""Bus owners and device drivers: bytes to observations, control targets to bytes."""
