@@ -146,7 +146,7 @@ class SyncCore:
         )
 
     def _presence(self, presence: Presence) -> Outgoing:
-        payload = pack(presence.model_dump(mode="json", exclude_none=True))
+        payload = pack(presence.model_dump(mode="json", exclude_unset=True))
         return Outgoing(self._topics.up(UpTopic.PRESENCE), payload, retain=True)
 
     def subscriptions(self) -> list[str]:
