@@ -27,7 +27,7 @@ from baywatt_contract.wishes import (
 )
 from baywatt_edge.control import ControlServer, ControlSocketError, socket_file
 from baywatt_edge.control.http import MAX_BODY_BYTES, MAX_HEAD_BYTES, Limits
-from baywatt_edge.journal.model import Row, Stream
+from baywatt_edge.journal import Row, Stream
 
 AT = Instant(5_000, 4, 1_763_800_000_123, ClockQuality.SYNCED)
 LIMITS = Limits(request_s=0.3, answer_s=0.3, drain_s=0.3)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from baywatt_edge.control.http import HttpError
 from baywatt_edge.control.reader import JournalReader
-from baywatt_edge.journal.model import Stream
+from baywatt_edge.journal import Stream
 
 _PAGE = 200
 _KEEP_ALIVE_S = 15.0

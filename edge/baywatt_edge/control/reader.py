@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from baywatt_edge.journal.model import Row, Stream
+from baywatt_edge.journal import Row, Stream
 
 
 class JournalReader(Protocol):

@@ -26,7 +26,7 @@ from baywatt_edge.control.http import (
 )
 from baywatt_edge.control.reader import JournalReader
 from baywatt_edge.control.wishes import outcome_document, parse_wish
-from baywatt_edge.journal.model import Stream
+from baywatt_edge.journal import Stream
 
 _LOG = logging.getLogger(__name__)
 
