@@ -72,17 +72,18 @@ def run_site(
     log_level: Annotated[LogLevel, typer.Option(help="How much to log.")] = LogLevel.INFO,
 ) -> None:
     """Run the daemon for a site until it is told to stop."""
-    from baywatt_contract.site_load import BadSiteFileError
+    from baywatt_contract.site_load import BadSiteFileError, load_site_file
 
     from baywatt_edge.cli import logs
+
+    try:
+        load_site_file(site)  # a mistake is told at once, before the daemon's parts are loaded
+    except BadSiteFileError as error:
+        raise CliError(str(error)) from error
     from baywatt_edge.daemon import run_daemon
 
     logs.set_up(log_level)
-    try:
-        code = run_daemon(site, control_socket, data, profiles)
-    except BadSiteFileError as error:
-        raise CliError(str(error)) from error
-    raise typer.Exit(code)
+    raise typer.Exit(run_daemon(site, control_socket, data, profiles))
 
 
 @app.command()

@@ -40,6 +40,6 @@ class Report:
 def check(path: Path, profiles: Path | None = None) -> Report:
     """All problems of the site file at `path`; own device profiles are looked up in `profiles`."""
     try:
-        return Report((), load_site_file(path, edge_rules(path, profiles)))
+        return Report((), load_site_file(path, edge_rules(profiles)))
     except BadSiteFileError as error:
         return Report(tuple(error.problems))

@@ -94,7 +94,7 @@ class DaemonClient:
         if isinstance(error, PermissionError):
             fix = "use sudo, or join the group baywatt"
             return NotReachableError(f"no permission for the control socket {self._path}: {fix}")
-        words = error.strerror if isinstance(error, OSError) else str(error)
+        words = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         return NotReachableError(
             f"no daemon answers at {self._path} ({words or 'no answer'}): start it "
             "(systemctl start baywatt) or name its socket with --control-socket"
