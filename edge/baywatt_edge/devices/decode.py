@@ -78,7 +78,7 @@ def _float(register: Register, data: bytes) -> float | None:
     return value if math.isfinite(value) and value not in register.sentinels else None
 
 
-def quantity_value(register: Register, raw: int | float | str) -> int | None:
+def quantity_value(register: Register, raw: float | str) -> int | None:
     """`raw` as an integer in the quantity's unit, rounded to nearest; None when implausible."""
     if isinstance(raw, str) or register.quantity is None:
         return None
@@ -93,7 +93,7 @@ def quantity_value(register: Register, raw: int | float | str) -> int | None:
     return value if low <= value <= high else None
 
 
-def current_ma(register: Register, raw: int | float) -> int:
+def current_ma(register: Register, raw: float) -> int:
     """A current register's raw value in mA, rounded to nearest."""
     return round(Fraction(raw) * register.factor_to("ma"))
 

@@ -160,7 +160,7 @@ class RtuReceiver:
         ):
             return None
         pdu = bytes(view[1 : length - 2])
-        return pdu if length == 5 and pdu[0] & 0x80 or fits(self._request, pdu) else None
+        return pdu if (length == 5 and pdu[0] & 0x80) or fits(self._request, pdu) else None
 
     def _forget(self) -> None:
         """Keep no more than one frame's length: what lies before cannot begin the answer."""

@@ -156,7 +156,7 @@ class Modbus(Table):
 class Identity(Table):
     """What a scan reads to recognise the model: one register and the raw values it may hold."""
 
-    register: Name
+    name: Name
     one_of: Annotated[list[int], Field(max_length=32)] = []
     low: int | None = None
     high: int | None = None
@@ -174,7 +174,7 @@ class StateMeaning(Table):
 class Watchdog(Table):
     """What the device does when its host falls silent, and what counts as a sign of life."""
 
-    register: Name
+    time: Name
     time_ms: Annotated[int, Field(ge=100, le=3_600_000)]
     fail_safe: Name
     feed: Literal["any-request", "limit-write", "register"]
@@ -185,7 +185,7 @@ class Watchdog(Table):
 class Setup(Table):
     """A raw value that a register must hold before the device is usable."""
 
-    register: Name
+    name: Name
     value: Word
 
 
@@ -271,12 +271,12 @@ class Profile(Table):
         return self
 
     def _references(self) -> list[str]:
-        out = [self.identity.register] if self.identity else []
+        out = [self.identity.name] if self.identity else []
         if box := self.wallbox:
-            out += [box.state, box.limit, *(each.register for each in box.setup)]
+            out += [box.state, box.limit, *(each.name for each in box.setup)]
             out += [box.enable] if box.enable else []
             if dog := box.watchdog:
-                out += [dog.register, dog.fail_safe]
+                out += [dog.time, dog.fail_safe]
                 out += [dog.feed_register] if dog.feed_register else []
         return out
 
@@ -292,10 +292,10 @@ class Profile(Table):
     def _current_registers(self) -> None:
         if not (box := self.wallbox):
             return
-        written = [box.limit, *(each.register for each in box.setup)]
+        written = [box.limit, *(each.name for each in box.setup)]
         currents = [box.limit]
         if dog := box.watchdog:
-            written += [dog.register, dog.fail_safe]
+            written += [dog.time, dog.fail_safe]
             currents.append(dog.fail_safe)
             if dog.feed == "register" and dog.feed_register is None:
                 raise ValueError("watchdog feed `register` needs feed_register")
