@@ -128,6 +128,6 @@ def bench() -> Bench:
     return Bench()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_bench() -> type[Bench]:
     return Bench
