@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from baywatt_contract.site_file import Connector
-
 from baywatt_edge.ocpp.v16 import measurands
 
 MAX_KEYS_PER_REQUEST = 50

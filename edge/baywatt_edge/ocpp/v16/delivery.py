@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from baywatt_contract.clock import Instant
-
 from baywatt_edge.ocpp.effects import Notice, Probe, Save
 from baywatt_edge.ocpp.frames import Json
 from baywatt_edge.ocpp.rpc import Failure, FailureKind

@@ -15,7 +15,6 @@ from baywatt_contract.events import StartSource, StopReason
 from baywatt_contract.house import ConnectorView, SiteView
 from baywatt_contract.site_file import Authority, Connector
 from baywatt_contract.wishes import LimitWish, StopWish
-
 from baywatt_edge.ocpp import rpc
 from baywatt_edge.ocpp.effects import Ask, Effect, Notice, Save, Transmit, Trust
 from baywatt_edge.ocpp.errors import BadOutgoingError, RefusedCallError

@@ -10,7 +10,6 @@ from baywatt_contract.events import ConnectorStatus
 from baywatt_contract.house import ConnectorView
 from baywatt_contract.observations import FaultCode
 from baywatt_contract.site_file import Connector
-
 from baywatt_edge.ocpp.frames import Json
 
 ERROR_CODES: Mapping[FaultCode, str] = {

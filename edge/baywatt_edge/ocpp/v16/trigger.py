@@ -9,7 +9,6 @@ from baywatt_contract.clock import Instant
 from baywatt_contract.events import SampleContext
 from baywatt_contract.house import ConnectorView
 from baywatt_contract.site_file import Connector
-
 from baywatt_edge.ocpp.frames import Json
 from baywatt_edge.ocpp.outbox import Outbox, Outgoing
 from baywatt_edge.ocpp.v16.config import Config
