@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
 from baywatt_bridge.messages import ChannelInfo
 from baywatt_bridge.vocabulary import ChannelKind, HostLoss
 from baywatt_contract.clock import Instant
