@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from baywatt_bridge.board_core import BoardCore, Boot
 from baywatt_bridge.decoding import decode
 from baywatt_bridge.encoding import encode
@@ -29,8 +32,6 @@ from baywatt_bridge.vocabulary import (
 )
 from baywatt_bridge.vocabulary import Pilot as WirePilot
 from baywatt_contract.observations import Pilot
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 UID = bytes.fromhex("04A1B2C3")
 INFO = ChannelInfo(1, ChannelKind.AC_SOCKET, 3, 32_000)

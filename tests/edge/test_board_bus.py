@@ -428,3 +428,19 @@ async def test_a_connector_without_a_channel_on_the_board_is_named(
 async def test_a_target_for_a_foreign_connector_is_refused(rig: Rig) -> None:
     with pytest.raises(KeyError):
         rig.allow(99)
+
+
+async def test_a_board_of_another_protocol_is_named_with_the_fix_even_after_an_outage(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baywatt_bridge.board_core.MAJOR", 2)
+    (rig.root / "run" / "board").unlink()
+    rig.start()
+    await rig.until(lambda: rig.links() == [False])
+    await rig.pull_line()
+    rig.plug_in_line()
+    await rig.until(lambda: len(rig.links()) == 2)
+    assert rig.links() == [False, False]
+    assert "update the board's firmware" in rig.details()[1]
+    assert "update the board's firmware" in caplog.text
+    assert rig.bus.health()[0].detail == rig.details()[1]
