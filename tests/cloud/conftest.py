@@ -13,8 +13,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -205,7 +205,7 @@ async def database(database_url: str, clock: FakeClock) -> AsyncIterator[Databas
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[AsyncClient]:
+async def _serving(app: FastAPI) -> AsyncIterator[AsyncClient]:
     """The app with its lifespan, behind an in-process HTTP client."""
     async with app.router.lifespan_context(app):
         transport = ASGITransport(app, raise_app_exceptions=False)
@@ -221,8 +221,14 @@ def app(database_url: str, clock: FakeClock) -> FastAPI:
 
 @pytest.fixture
 async def api(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    async with serving(app) as client:
+    async with _serving(app) as client:
         yield client
+
+
+@pytest.fixture
+def serving() -> Callable[[FastAPI], AbstractAsyncContextManager[AsyncClient]]:
+    """`async with serving(app) as client` for apps that a test makes itself."""
+    return _serving
 
 
 @pytest.fixture
@@ -288,6 +294,14 @@ class Talker:
             )
         )
 
+    def window(self, begin_h: float, end_h: float) -> dict[str, str]:
+        """`from` and `to`, hours from now."""
+        hours = {"from": begin_h, "to": end_h}
+        return {
+            name: format_utc_ms(self.clock.now_ms + round(value * 3_600_000))
+            for name, value in hours.items()
+        }
+
     def visit(
         self, session: str = "s1", *, booking_id: str | None = None, wh: int = 5000
     ) -> list[Event]:
@@ -338,6 +352,12 @@ async def _log_in(api: AsyncClient, email: str) -> dict[str, str]:
     answer = await api.post("/auth/token", data={"username": email, "password": secret})
     assert answer.status_code == 200, answer.text
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+@pytest.fixture
+def log_in() -> Callable[[AsyncClient, str], Awaitable[dict[str, str]]]:
+    """Registers a driver and returns the headers of a logged-in one."""
+    return _log_in
 
 
 @pytest.fixture

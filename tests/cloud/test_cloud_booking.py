@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
 from baywatt_cloud.charging import desired, sweeper
 from baywatt_cloud.ingest.service import Ingest
 from baywatt_cloud.kit.problems import PaymentDeclinedError
@@ -55,20 +54,17 @@ async def test_a_booking_is_made_seen_and_cancelled(
     assert (await book(api, kim, clock)).status_code == 201, "the window is free again"
 
 
-@pytest.mark.parametrize(
-    ("begin", "end", "status"),
-    [(1, 2, 409), (0.5, 1.5, 409), (1.9, 3, 409), (0, 9, 409), (2, 3, 201), (0.5, 1, 201)],
-)
 async def test_windows_may_touch_but_not_overlap(
-    harbour: Any, api: AsyncClient, kim: Headers, lee: Headers, clock: Any,
-    begin: float, end: float, status: int,
-) -> None:  # fmt: skip
+    harbour: Any, api: AsyncClient, kim: Headers, lee: Headers, clock: Any
+) -> None:
     await book(api, kim, clock, 1, 2)
-    answer = await book(api, lee, clock, begin, end)
-    assert answer.status_code == status
-    if status == 409:
+    for begin, end in [(1, 2), (0.5, 1.5), (1.9, 3), (0, 9), (1.2, 1.4)]:
+        answer = await book(api, lee, clock, begin, end)
+        assert answer.status_code == 409
         assert answer.json()["type"].endswith("/taken")
         assert answer.headers["content-type"] == "application/problem+json"
+    for begin, end in [(2, 3), (0.5, 1)]:
+        assert (await book(api, lee, clock, begin, end)).status_code == 201
 
 
 async def test_a_connector_takes_its_bay_along_and_a_bay_its_connector(
@@ -95,35 +91,32 @@ async def test_twenty_racers_for_one_bay_have_exactly_one_winner(
         assert codes == [201] + [409] * 19
 
 
-@pytest.mark.parametrize(
-    ("at", "kind"),
-    [((1, 1.01), "window"), ((1, 99), "window"), ((-1, 1), "window"), ((24 * 200, 24 * 200 + 1), "window")],
-)  # fmt: skip
 async def test_windows_that_make_no_sense_are_refused(
-    harbour: Any, api: AsyncClient, kim: Headers, clock: Any, at: tuple[float, float], kind: str
+    harbour: Any, api: AsyncClient, kim: Headers, clock: Any
 ) -> None:
-    answer = await book(api, kim, clock, *at)
-    assert (answer.status_code, answer.json()["type"].rsplit("/")[-1]) == (422, kind)
+    for at in [(1, 1.01), (1, 99), (-1, 1), (2, 1), (24 * 200, 24 * 200 + 1)]:
+        answer = await book(api, kim, clock, *at)
+        assert (answer.status_code, answer.json()["type"].rsplit("/")[-1]) == (422, "window")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"evse_id": "harbour.1"},
-        {"evse_id": "harbour.1", "from": "2026-09-21", "to": "x"},
-        {"evse_id": "harbour.1", "from": "2026-09-21T17:00:00", "to": "2026-09-21T18:00:00"},
-        {"evse_id": "a\x00b", "from": "2026-09-21T17:00:00Z", "to": "2026-09-21T18:00:00Z"},
-        {"evse_id": "harbour.1", "from": 1e30, "to": 1e31},
-        {"quote_id": ["x"]},
-    ],
-)
+BAD_BODIES: list[dict[str, Any]] = [
+    {},
+    {"evse_id": "harbour.1"},
+    {"evse_id": "harbour.1", "from": "2026-09-21", "to": "x"},
+    {"evse_id": "harbour.1", "from": "2026-09-21T17:00:00", "to": "2026-09-21T18:00:00"},
+    {"evse_id": "a\x00b", "from": "2026-09-21T17:00:00Z", "to": "2026-09-21T18:00:00Z"},
+    {"evse_id": "harbour.1", "from": 1e30, "to": 1e31},
+    {"quote_id": ["x"]},
+]
+
+
 async def test_bodies_that_do_not_fit_name_the_field(
-    harbour: Any, api: AsyncClient, kim: Headers, body: dict[str, Any]
+    harbour: Any, api: AsyncClient, kim: Headers
 ) -> None:
-    answer = await api.post("/charging/booking", json=body, headers=kim)
-    assert answer.status_code == 422
-    assert answer.json()["errors"]
+    for body in BAD_BODIES:
+        answer = await api.post("/charging/booking", json=body, headers=kim)
+        assert answer.status_code == 422, body
+        assert answer.json()["errors"]
 
 
 async def test_things_that_do_not_exist_or_belong_together_are_refused(

@@ -37,7 +37,7 @@ from baywatt_contract.events import (
 )
 from baywatt_contract.messages import Ack
 from baywatt_contract.topics import UpTopic
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import OperationalError
 
 
@@ -122,7 +122,7 @@ async def test_a_gap_is_named_and_nothing_behind_it_is_applied(
     assert (await the_session(services)).status == "ended"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_any_order_with_repeats_ends_in_the_same_ledger(
     harbour: Any, ingest: Ingest, services: Services, seed: int
 ) -> None:
@@ -166,20 +166,21 @@ POISON: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("data", POISON, ids=range(len(POISON)))
 async def test_poison_is_stored_parked_and_acknowledged(
-    harbour: Any, ingest: Ingest, services: Services, data: dict[str, Any]
+    harbour: Any, ingest: Ingest, services: Services
 ) -> None:
     begin = harbour.visit()[:2]
-    poison = harbour.event(MeterSampled(session="s1", connector=1, energy_wh=1))
-    raw = [event.model_dump(mode="json") for event in begin]
-    raw += [poison.model_dump(mode="json") | {"id": "harbour:e1:4", "data": data}]
-    [ack] = await ingest.take("harbour", UpTopic.EVENTS, json.dumps(raw).encode())
-    assert ack.upto == 4
-    async with services.database.read() as db:
-        row = await db.get_one(InboxEvent, ("harbour", "events", "e1", 4))
-        assert row.state == "parked"
-        assert row.error
+    await take(ingest, begin)
+    for seq, data in enumerate(POISON, start=4):
+        poison = harbour.event(MeterSampled(session="s1", connector=1, energy_wh=1))
+        raw = poison.model_dump(mode="json") | {"id": f"harbour:e1:{seq}", "data": data}
+        [ack] = await ingest.take("harbour", UpTopic.EVENTS, json.dumps([raw]).encode())
+        assert ack.upto == seq
+        async with services.database.write() as db:
+            row = await db.get_one(InboxEvent, ("harbour", "events", "e1", seq))
+            assert row.state == "parked"
+            assert row.error
+            await db.execute(delete(ParkedSession))
 
 
 async def test_values_beyond_the_database_park_the_event_not_the_site(
@@ -224,10 +225,10 @@ async def test_an_unknown_site_is_told_how_to_be_added(
     assert "baywatt-cloud site add marina" in caplog.text
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xff", b"{}", b"[1]", b"x\x9c\x00", b"[]", b"null"])
-async def test_garbage_is_dropped(ingest: Ingest, payload: bytes) -> None:
-    for leaf in UpTopic:
-        assert await ingest.take("harbour", leaf, payload) == []
+async def test_garbage_is_dropped(ingest: Ingest) -> None:
+    for payload in (b"", b"\xff", b"{}", b"[1]", b"x\x9c\x00", b"[]", b"null"):
+        for leaf in UpTopic:
+            assert await ingest.take("harbour", leaf, payload) == []
 
 
 async def test_a_session_of_another_site_is_out_of_reach(
