@@ -9,9 +9,12 @@ from functools import partial
 from fastapi import FastAPI
 
 from baywatt_cloud import modules
+from baywatt_cloud.charging import sweeper
+from baywatt_cloud.ingest.link import Link
 from baywatt_cloud.kit import problems, relay
 from baywatt_cloud.kit.clock import UtcClock, system_clock
 from baywatt_cloud.kit.db import Database
+from baywatt_cloud.kit.health import CountRequests
 from baywatt_cloud.kit.identity import signing_key
 from baywatt_cloud.kit.migrate import migrate
 from baywatt_cloud.kit.services import Services
@@ -27,12 +30,19 @@ def make_services(settings: Settings, clock: UtcClock = system_clock) -> Service
         database=Database(settings.database_url, clock),
         payments=modules.make_payments(settings),
         clock=clock,
+        price_lines=modules.price_lines,
     )
 
 
 def workers_of(services: Services) -> dict[str, Worker]:
     """Everything that runs beside the API."""
-    return {"relay": partial(relay.run, services.database)}
+    workers: dict[str, Worker] = {
+        "relay": partial(relay.run, services.database),
+        "sweeper": partial(sweeper.run, services),
+    }
+    if services.settings.mqtt_url:
+        workers["mqtt"] = Link(services, services.settings.mqtt_url).run
+    return workers
 
 
 def create_app(settings: Settings, clock: UtcClock = system_clock) -> FastAPI:
@@ -57,6 +67,7 @@ def create_app(settings: Settings, clock: UtcClock = system_clock) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
+    app.add_middleware(CountRequests, metrics=services.metrics)
     problems.install(app)
     for router in modules.routers():
         app.include_router(router)

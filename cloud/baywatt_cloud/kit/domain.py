@@ -19,11 +19,14 @@ outside this database."""
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """Who wants to hear what; `types` None means every event."""
+    """Who wants to hear what; `types` None means every event.
+
+    Without a handler the subscriber fetches its deliveries itself (the MQTT downlink does).
+    """
 
     name: str
     types: frozenset[str] | None
-    handler: Handler
+    handler: Handler | None
 
     def wants(self, event_type: str) -> bool:
         """Whether this subscriber gets events of the type."""
@@ -33,7 +36,7 @@ class Subscriber:
 _subscribers: dict[str, Subscriber] = {}
 
 
-def subscribe(name: str, types: Iterable[str] | None, handler: Handler) -> None:
+def subscribe(name: str, types: Iterable[str] | None, handler: Handler | None) -> None:
     """Register under a name that stays the same for ever: deliveries are kept by it.
 
     A second registration of the name replaces the first. Events emitted before the first

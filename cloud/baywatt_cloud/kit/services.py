@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,8 +13,16 @@ from starlette.requests import HTTPConnection
 from baywatt_cloud.kit.clock import UtcClock, system_clock
 from baywatt_cloud.kit.db import Database
 from baywatt_cloud.kit.live import LiveHub
+from baywatt_cloud.kit.metrics import Metrics
 from baywatt_cloud.kit.ports import Payments
 from baywatt_cloud.kit.settings import Settings
+
+PriceLines = Callable[[AsyncSession, str], Awaitable[list[dict[str, Any]]]]
+"""The price lines of a session, [] while it has none."""
+
+
+async def _no_lines(_db: AsyncSession, _session_id: str) -> list[dict[str, Any]]:
+    return []
 
 
 @dataclass(slots=True)
@@ -25,7 +33,9 @@ class Services:
     database: Database
     payments: Payments
     clock: UtcClock = system_clock
+    price_lines: PriceLines = _no_lines
     hub: LiveHub = field(default_factory=LiveHub)
+    metrics: Metrics = field(default_factory=Metrics)
     signing_key: bytes = b""
     in_flight: set[tuple[str, str, str]] = field(default_factory=set)
     broker_connected: bool | None = None  # None: no broker configured

@@ -77,10 +77,17 @@ class TransactionalRoute(APIRoute):
         return transactional
 
 
-async def _write_session(request: Request) -> AsyncSession:
+def _unit(request: Request) -> UnitOfWork:
     unit: UnitOfWork = request.state.unit_of_work
-    return await unit.session()
+    return unit
 
+
+async def _write_session(request: Request) -> AsyncSession:
+    return await _unit(request).session()
+
+
+Unit = Annotated[UnitOfWork, Depends(_unit)]
+"""The request's transaction, not begun yet: for routes with slow work to do before they write."""
 
 WriteDb = Annotated[AsyncSession, Depends(_write_session)]
 """The request's write session; committed after the route returns, rolled back when it raises."""

@@ -5,10 +5,8 @@ Billing and notify keep tables of their own beside their code; `load_all` import
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 from baywatt_cloud.kit.base import Base
+from baywatt_cloud.kit.plugins import optional
 from baywatt_cloud.models.booking import (
     BLOCKING,
     Booking,
@@ -62,6 +60,4 @@ __all__ = [
 def load_all() -> None:
     """Import the modules that define tables outside this package."""
     for name in ("baywatt_cloud.billing.models", "baywatt_cloud.notify.models"):
-        package = name.rpartition(".")[0]
-        if importlib.util.find_spec(package) and importlib.util.find_spec(name):
-            importlib.import_module(name)
+        optional(name)
