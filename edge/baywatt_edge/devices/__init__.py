@@ -1,1 +1,1 @@
-"""Bus owners and device drivers: bytes to observations, control targets to bytes."""
+"""Profiles in, observations out: one owner per bus, drivers as pure cores, devices as data."""
