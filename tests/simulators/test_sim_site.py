@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import can
 import pytest
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusIOException
+
 from baywatt_bridge.host import HostLink, Target
 from baywatt_bridge.host_events import CardSwiped, Connected, Event
 from baywatt_bridge.messages import ParameterBlock
@@ -20,8 +23,6 @@ from baywatt_contract.site_load import parse_site_file
 from baywatt_sim.devices.infy import CONTROLLER, ONE, Command, InfyId
 from baywatt_sim.site_build import build_site
 from baywatt_sim.site_errors import UnsupportedSiteError
-from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusIOException
 
 if TYPE_CHECKING:
     from simulators.conftest import Harbour
