@@ -131,7 +131,8 @@ class ModbusBus:
 
     async def _turn(self, line: ModbusLine, driver: ModbusDriver) -> None:
         """One exchange with one device."""
-        request = driver.request(self._clock.now())
+        began = self._clock.now()
+        request = driver.request(began)
         try:
             words = await self._ask(line, driver, request)
         except LineLostError:
@@ -142,7 +143,7 @@ class ModbusBus:
             self._tell(driver.refused(error.code, now))
         except ExchangeError as error:
             now = self._clock.now()
-            self._schedule.missed(driver.device_id, now.mono_ms)
+            self._schedule.missed(driver.device_id, now.mono_ms, now.mono_ms - began.mono_ms)
             self._tell(driver.silent(self._silence(driver, error), now))
         else:
             now = self._clock.now()
