@@ -29,9 +29,9 @@ def owner(tmp_path: Path, ears: Ears, *drivers: MeterDriver, bus: Bus | None = N
 
 async def test_a_meter_on_a_serial_line_is_read_whole(tmp_path: Path) -> None:
     ears = Ears()
-    async with rtu_rig(tmp_path, {1: meter_model(1_234_567)}):
-        async with running(owner(tmp_path, ears, meter("grid", 1))):
-            reading = await ears.wait(MeterReading)
+    bus = owner(tmp_path, ears, meter("grid", 1))
+    async with rtu_rig(tmp_path, {1: meter_model(1_234_567)}), running(bus):
+        reading = await ears.wait(MeterReading)
     assert reading.quality is Quality.GOOD
     assert reading.energy_wh == 1_234_567
     assert reading.power_w == 6900
@@ -133,9 +133,9 @@ async def test_two_devices_with_one_id_are_named(
 
 async def test_a_device_that_refuses_is_told_apart_from_a_silent_one(tmp_path: Path) -> None:
     ears = Ears()
-    async with rtu_rig(tmp_path, {1: Registers({}, {})}):
-        async with running(owner(tmp_path, ears, meter("grid", 1))):
-            down = await ears.wait(LinkChanged)
+    bus = owner(tmp_path, ears, meter("grid", 1))
+    async with rtu_rig(tmp_path, {1: Registers({}, {})}), running(bus):
+        down = await ears.wait(LinkChanged)
     assert not down.up
     assert "refuses registers 0 to 75 with exception 2" in down.detail
     assert "eastron-sdm630" in down.detail
