@@ -60,6 +60,14 @@ class Stage:
     sim: SimSite
     house: DeviceHouse
     ears: Ears
+    tasks: list[asyncio.Task[None]]
+
+    async def kill(self) -> None:
+        """End the daemon's tasks without a goodbye."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
 
     async def grant(self, connector_id: int, **change: object) -> None:
         now_ms = SystemClock(1).now().mono_ms
@@ -75,13 +83,12 @@ async def stage(tmp_path: Path, site: SiteFile, known: SiteFile) -> AsyncIterato
     ears = Ears()
     house = DeviceHouse(known, ProfileLibrary(), SystemClock(1), ears, tmp_path)
     tasks = [loop.create_task(task(lambda: None)) for task in house.tasks().values()]
+    it = Stage(sim, house, ears, tasks)
     try:
-        yield Stage(sim, house, ears)
+        yield it
         assert not [task for task in tasks if task.done()], "an owner never returns by itself"
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await it.kill()
         await sim.stop()
 
 
@@ -161,6 +168,31 @@ async def test_a_wallbox_whose_grant_runs_out_falls_to_its_fail_safe(tmp_path: P
         assert fallen.observed_at.mono_ms - expires <= 1500
         assert outlet.offered_a == pytest.approx(6.0)
         assert outlet.contactor_closed
+
+
+async def test_a_restart_of_the_daemon_does_not_interrupt_a_charge(tmp_path: Path) -> None:
+    site = harbour()
+    async with stage(tmp_path, site, site) as it:
+        outlet = it.sim.world.outlets[WALLBOX]
+        outlet.vehicle = Vehicle(max_current_a=16)
+        await it.grant(WALLBOX, limit_ma=11_000)
+        await it.ears.wait(
+            ConnectorObserved, lambda o: o.offered_ma == 11_000 and o.contactor_closed is True, 12
+        )
+        sim = it.sim
+        ears = Ears()
+        again = DeviceHouse(site, ProfileLibrary(), SystemClock(2), ears, tmp_path)
+        await it.kill()
+        task = asyncio.create_task(again.tasks()["bus:wallbox-line"](lambda: None))
+        for _ in range(3):
+            seen = await ears.wait(ConnectorObserved)
+            assert (seen.contactor_closed, seen.offered_ma) == (True, 11_000)
+            assert not seen.host_lost
+            ears.forget()
+        assert sim.world.outlets[WALLBOX].contactor_closed
+        assert sim.world.outlets[WALLBOX].offered_a == pytest.approx(11.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_car_on_a_bay_is_seen(tmp_path: Path) -> None:
