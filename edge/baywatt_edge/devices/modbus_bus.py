@@ -28,7 +28,7 @@ from baywatt_edge.devices.modbus_frames import Request
 from baywatt_edge.devices.modbus_line import ModbusLine
 from baywatt_edge.devices.modbus_open import address_of, open_line
 from baywatt_edge.devices.owner import ModbusDriver
-from baywatt_edge.devices.schedule import Manners, Schedule
+from baywatt_edge.devices.schedule import Choice, Manners, Schedule
 from baywatt_edge.devices.warn_once import WarnOnce
 
 log = logging.getLogger(__name__)
@@ -110,16 +110,21 @@ class ModbusBus:
         self._schedule.reset()
         while True:
             beat()
-            await line.settle()
-            self._note_duplicate(line)
             self._tick()
-            now = self._clock.now()
-            wants = {name: driver.want(now) for name, driver in self._drivers.items()}
-            choice = self._schedule.choose(wants, now.mono_ms)
+            line.raise_if_lost()
+            choice, now_ms = self._choose()
+            if choice.device_id is not None and await line.settle():
+                choice, now_ms = self._choose()  # meanwhile somebody more urgent may have come
             if choice.device_id is None:
-                await self._idle((choice.until_ms - now.mono_ms) / 1000)
+                await self._idle((choice.until_ms - now_ms) / 1000)
             else:
+                self._note_duplicate(line)  # whatever else arrived has arrived by now
                 await self._turn(line, self._drivers[choice.device_id])
+
+    def _choose(self) -> tuple[Choice, int]:
+        now = self._clock.now()
+        wants = {name: driver.want(now) for name, driver in self._drivers.items()}
+        return self._schedule.choose(wants, now.mono_ms), now.mono_ms
 
     async def _idle(self, seconds: float) -> None:
         self._wake.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from baywatt_contract.observations import FaultCode, Pilot, Quantity
@@ -77,6 +78,17 @@ _UNITS: dict[str, dict[str, Fraction]] = {
 }
 
 
+@lru_cache(maxsize=4096)
+def _factor(scale: Decimal, unit: str, suffix: str) -> Fraction:
+    return Fraction(scale) * _UNITS[suffix][unit]
+
+
+@lru_cache(maxsize=256)
+def suffix_of(quantity: Quantity) -> str:
+    """The unit in a quantity's name: "energy_import_wh" is in "wh"."""
+    return quantity.value.rsplit("_", 1)[1]
+
+
 class Register(Table):
     """One register as it stands on the wire (zero-based address), and what it means."""
 
@@ -106,18 +118,9 @@ class Register(Table):
         """Registers (or bits) that it occupies."""
         return self.words or WORDS.get(self.type, 1)
 
-    @property
-    def factor(self) -> Fraction:
-        """Multiplies a raw value into the unit of the quantity (or leaves it in `unit`)."""
-        scale = Fraction(self.scale)
-        return scale if self.quantity is None else scale * self._to_quantity(self.quantity)
-
     def factor_to(self, suffix: str) -> Fraction:
         """Multiplies a raw value into the base unit `suffix` ("ma", "mm" …); raises KeyError."""
-        return Fraction(self.scale) * _UNITS[suffix][self.unit]
-
-    def _to_quantity(self, quantity: Quantity) -> Fraction:
-        return _UNITS[quantity.value.rsplit("_", 1)[1]][self.unit]
+        return _factor(self.scale, self.unit, suffix)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -130,7 +133,7 @@ class Register(Table):
         if self.address + self.width > 0x10000:
             raise ValueError("reaches past register 65535")
         if self.quantity is not None:
-            known = _UNITS[self.quantity.value.rsplit("_", 1)[1]]
+            known = _UNITS[suffix_of(self.quantity)]
             if self.unit not in known:
                 listed = ", ".join(known)
                 raise ValueError(f"unit {self.unit!r} does not fit {self.quantity} ({listed})")
