@@ -11,7 +11,7 @@ from fractions import Fraction
 from baywatt_contract.observations import Quantity
 
 from baywatt_edge.devices.blocks import Block
-from baywatt_edge.devices.profile import Register, RegisterType, suffix_of
+from baywatt_edge.devices.register import Register, RegisterType, suffix_of
 
 _SIGNED = {RegisterType.INT16, RegisterType.INT32, RegisterType.INT64}
 
