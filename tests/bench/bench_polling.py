@@ -20,12 +20,13 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Self
 
+from devices_rig import device, meter_model, profile, rtu_bus, rtu_rig, running
+from pymodbus.client import AsyncModbusSerialClient
+
 from baywatt_contract.observations import MeterReading, Observation
 from baywatt_edge.clock import SystemClock
 from baywatt_edge.devices.drivers.meter import MeterDriver
 from baywatt_edge.devices.modbus_bus import ModbusBus
-from devices_rig import device, meter_model, profile, rtu_bus, rtu_rig, running
-from pymodbus.client import AsyncModbusSerialClient
 
 BAUD = 19_200
 BITS = 11

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
+
 from baywatt_bridge.host import HostLink, Target
 from baywatt_bridge.host_events import ChannelState, Event
 from baywatt_bridge.messages import ChannelInfo, ChannelReport, ParameterBlock

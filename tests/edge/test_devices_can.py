@@ -10,6 +10,10 @@ from pathlib import Path
 
 import can
 import pytest
+from devices_rig import Ears, TurnedClock, running
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from baywatt_contract.observations import LinkChanged, ModuleObserved
 from baywatt_contract.site_file import Bus, Device
 from baywatt_edge.clock import SystemClock
@@ -24,9 +28,6 @@ from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.socketcand import CanFrame as WireFrame
 from baywatt_sim.wire.socketcand import SocketcandHub
 from baywatt_sim.world import DcSource
-from devices_rig import Ears, TurnedClock, running
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PROFILE = ProfileLibrary().get("infypower")
 

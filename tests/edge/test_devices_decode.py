@@ -7,13 +7,14 @@ import struct
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from baywatt_contract.observations import Quantity
 from baywatt_edge.devices.blocks import Block, compile_blocks
 from baywatt_edge.devices.decode import decode_block, encode, raw_current, raw_value
 from baywatt_edge.devices.profile import Modbus
 from baywatt_edge.devices.register import WORDS, Register, RegisterType
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def register(**kind: object) -> Register:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+from devices_rig import Registers, TurnedClock, ask, device, meter_model, profile, run_for
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from baywatt_contract.observations import (
     BayObserved,
     BayState,
@@ -16,9 +20,6 @@ from baywatt_edge.devices.drivers.bay import BayDriver, BaySense
 from baywatt_edge.devices.drivers.meter import MeterDriver
 from baywatt_edge.devices.profile import BaySensing
 from baywatt_edge.devices.schedule import Priority
-from devices_rig import Registers, TurnedClock, ask, device, meter_model, profile, run_for
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def readings(out: list[object]) -> list[MeterReading]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from baywatt_edge.devices.errors import ExchangeError, RefusedError
 from baywatt_edge.devices.modbus_frames import (
     Request,
@@ -15,8 +18,6 @@ from baywatt_edge.devices.modbus_frames import (
     tcp_frame,
     with_crc,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 READ = Request(unit=5, function=4, address=0, count=2)
 ANSWER = bytes.fromhex("0504044366436 6fac5".replace(" ", ""))  # 230.26 V, seen on a real line

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from devices_rig import Ears, target
+
 from baywatt_contract.observations import (
     BayObserved,
     BayState,
@@ -29,7 +31,6 @@ from baywatt_edge.devices.profile_library import ProfileLibrary
 from baywatt_sim.site import SimSite
 from baywatt_sim.site_build import build_site
 from baywatt_sim.vehicle import Vehicle
-from devices_rig import Ears, target
 
 HARBOUR = Path(__file__).parents[2] / "examples" / "harbour" / "site.toml"
 WALLBOX = 3

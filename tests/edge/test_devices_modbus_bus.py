@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 
 import pytest
+from devices_rig import Ears, Registers, device, meter_model, profile, rtu_bus, rtu_rig, running
+
 from baywatt_contract.observations import LinkChanged, MeterReading, Quality, Quantity, ReadMeter
 from baywatt_contract.site_file import Bus
 from baywatt_edge.clock import SystemClock
@@ -16,7 +18,6 @@ from baywatt_edge.devices.modbus_bus import ModbusBus
 from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.modbus_tcp import GatewayUnit, ModbusTcpServer
 from baywatt_sim.wire.rtu_slave import RtuSlave
-from devices_rig import Ears, Registers, device, meter_model, profile, rtu_bus, rtu_rig, running
 
 
 def meter(name: str, unit: int, **manners: object) -> MeterDriver:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from baywatt_edge.devices.schedule import Choice, Manners, Priority, Schedule, Want
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from baywatt_edge.devices.schedule import Choice, Manners, Priority, Schedule, Want
 
 TEN = Manners(timeout_ms=10)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from devices_rig import Registers, TurnedClock, device, profile, run_for, target, wallbox_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from baywatt_contract.observations import (
     ConnectorObserved,
     FaultCode,
@@ -17,9 +21,6 @@ from baywatt_contract.site_file import Connector
 from baywatt_edge.devices.drivers.wallbox import WallboxDriver
 from baywatt_edge.devices.profile import Profile
 from baywatt_sim.wire.pdu import ModbusFault
-from devices_rig import Registers, TurnedClock, device, profile, run_for, target, wallbox_model
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 LIMIT, LOCK, FAIL_SAFE, WATCHDOG, STANDBY = 261, 259, 262, 257, 258
 CONNECTOR = Connector(

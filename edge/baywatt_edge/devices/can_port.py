@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 import can
-from baywatt_contract.site_file import Bus
 
+from baywatt_contract.site_file import Bus
 from baywatt_edge.devices.can_frame import CanFrame
 from baywatt_edge.devices.errors import BusSetupError, LineLostError
 from baywatt_edge.devices.socketcand import SocketcandPort

@@ -9,9 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from baywatt_contract.observations import FaultCode, Pilot
 from pydantic import Field, StringConstraints, model_validator
 
+from baywatt_contract.observations import FaultCode, Pilot
 from baywatt_edge.devices.register import UNITS, Address, Name, Register, Table, Text
 
 Word = Annotated[int, Field(ge=0, le=0xFFFF)]

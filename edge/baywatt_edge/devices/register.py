@@ -8,8 +8,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Annotated, Literal, Self
 
-from baywatt_contract.observations import Quantity
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from baywatt_contract.observations import Quantity
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Address = Annotated[int, Field(ge=0, le=0xFFFF)]

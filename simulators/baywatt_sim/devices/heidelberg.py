@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from baywatt_contract.observations import Pilot
-
 from baywatt_sim.devices.base import Touch
 from baywatt_sim.wire.pdu import (
     ILLEGAL_ADDRESS,
