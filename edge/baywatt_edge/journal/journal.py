@@ -11,7 +11,6 @@ from typing import Any, Self, TypeVar
 
 from baywatt_contract.clock import Instant
 from baywatt_contract.events import TelemetryDropped
-
 from baywatt_edge.journal import encode
 from baywatt_edge.journal.errors import JournalError, JournalFailedError
 from baywatt_edge.journal.files import Ballast, FolderLock

@@ -14,7 +14,6 @@ from baywatt_contract.clock import ClockQuality
 from baywatt_contract.house import Beat, Clock, House, Task
 from baywatt_contract.site_file import Cloud
 from baywatt_contract.topics import StateTopic
-
 from baywatt_edge.journal import Journal, NewEvent, Stream, Write
 from baywatt_edge.sync.broker import Broker, BrokerError, BrokerRefusedError, Link, MqttBroker
 from baywatt_edge.sync.commands import SEEN_PREFIX, seen_document, seen_entry

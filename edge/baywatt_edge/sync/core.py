@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
 from baywatt_contract.clock import ClockQuality, Instant, parse_utc_ms
 from baywatt_contract.envelope import BadPayloadError, Event, pack, unpack
 from baywatt_contract.events import CommandDone, CommandRefused
 from baywatt_contract.messages import Ack, Command, Presence, StateDocument
 from baywatt_contract.topics import SiteTopics, StateTopic, UpTopic
 from baywatt_contract.wishes import Outcome, Wish
-from pydantic import ValidationError
-
 from baywatt_edge.sync.commands import Refusal, is_late, parse_command, to_wish
 from baywatt_edge.sync.outbox import Jitter, Outbox, Wanted
 from baywatt_edge.sync.states import BadStateError, parse_state

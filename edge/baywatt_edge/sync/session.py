@@ -10,7 +10,6 @@ from typing import Any
 from baywatt_contract.envelope import pack
 from baywatt_contract.house import Beat, Clock, House
 from baywatt_contract.topics import SiteTopics, UpTopic
-
 from baywatt_edge.journal import Journal, Stream
 from baywatt_edge.sync.broker import Link
 from baywatt_edge.sync.core import STREAMS, Effect, Outgoing, SyncCore
