@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
 from baywatt_contract.clock import ClockQuality, Instant, parse_utc_ms
-from baywatt_contract.envelope import BadPayloadError, Event, pack, unpack
+from baywatt_contract.envelope import Event, pack, unpack
 from baywatt_contract.events import CommandDone, CommandRefused
 from baywatt_contract.messages import Ack, Command, Presence, StateDocument
 from baywatt_contract.topics import SiteTopics, StateTopic, UpTopic
 from baywatt_contract.wishes import Outcome, Wish
 from baywatt_edge.sync.commands import Refusal, is_late, parse_command, to_wish
 from baywatt_edge.sync.outbox import Jitter, Outbox, Wanted
-from baywatt_edge.sync.states import BadStateError, parse_state
+from baywatt_edge.sync.states import parse_state
 
 EVENTS, TELEMETRY = "events", "telemetry"
 STREAMS = (EVENTS, TELEMETRY)
@@ -220,7 +218,10 @@ class SyncCore:
             for leaf in StateTopic:
                 if topic == self._topics.state(leaf):
                     return self._state(leaf, payload)
-        except (BadPayloadError, BadStateError, ValidationError, ValueError) as error:
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # all of the contract's errors are ValueErrors
             first = str(error).splitlines()[0][:200]
             return [Note(f"a message on {topic[:200]} is passed over: {first}")]
         return []
