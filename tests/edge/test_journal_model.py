@@ -132,7 +132,7 @@ class JournalMachine(RuleBasedStateMachine):
 
 TestJournalModel = JournalMachine.TestCase
 TestJournalModel.settings = settings(
-    max_examples=40,
+    max_examples=20,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -177,7 +177,7 @@ class World:
         self.post("down", ack(upto, missing))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     loss=st.sampled_from([0.0, 0.1, 0.4]),
@@ -403,7 +403,7 @@ def test_a_command_that_makes_no_sense_is_refused_in_words(
     assert reason in effect.event.reason
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     topic=st.sampled_from(
         [TOPICS.ack, TOPICS.commands, *(TOPICS.state(leaf) for leaf in StateTopic), "other"]

@@ -15,8 +15,8 @@ from baywatt_edge.journal.opening import open_store
 from baywatt_edge.journal.store import Record, row_values
 
 SECTOR = 512
-COMMITS = 60
-IMAGES_PER_STEP = 4
+COMMITS = 45
+IMAGES_PER_STEP = 3
 FILES = ("journal.db", "journal.db-wal")
 
 

@@ -5,7 +5,14 @@ is the only thing that changes the durable state. `Live` holds what is observed 
 """
 
 from baywatt_edge.site.decide import decide
-from baywatt_edge.site.decision import AskAuthorities, Decision, GrantsChanged, Restart, Tick
+from baywatt_edge.site.decision import (
+    AskAuthorities,
+    Decision,
+    GrantsChanged,
+    Restart,
+    StorageChanged,
+    Tick,
+)
 from baywatt_edge.site.evolve import evolve
 from baywatt_edge.site.live import Live
 from baywatt_edge.site.rules import SiteRules
@@ -20,6 +27,7 @@ __all__ = [
     "Session",
     "SiteRules",
     "SiteState",
+    "StorageChanged",
     "Tick",
     "decide",
     "evolve",

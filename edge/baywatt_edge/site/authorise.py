@@ -151,6 +151,8 @@ def _obstacle(draft: Draft, connector: Connector, token: str) -> str:
         return "the connector is out of service"
     if draft.live.reset is not None:
         return "the site is about to restart"
+    if draft.live.storage_full:
+        return "the controller's disk is full: no new session can be recorded"
     if state.session is not None:
         return "another session runs here"
     blocking = faults_that_block(state.faults)
@@ -174,7 +176,8 @@ def _is_theirs(draft: Draft, booking: ReservationItem, token: str) -> bool:
 def _authorise(
     draft: Draft, connector: Connector, wish: StartWish, *, remember: bool = True
 ) -> str:
-    name = f"{draft.rules.epoch}:{draft.now.boot}:{draft.now.mono_ms}:{connector.id}"
+    # What a crash left uncommitted is not counted, so the boot is part of the name.
+    name = f"{draft.rules.epoch}:{draft.now.boot}:{draft.state.authorised}"
     session = str(uuid.uuid5(_NAMESPACE, name))
     booking = reservations.current(draft.state, draft.live, connector, draft.now)
     theirs = booking if booking is not None and _is_theirs(draft, booking, wish.token) else None

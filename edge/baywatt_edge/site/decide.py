@@ -22,7 +22,7 @@ from baywatt_contract.wishes import (
     UnlockWish,
 )
 from baywatt_edge.site import authorise, availability, bays, faults, sampling, status, transaction
-from baywatt_edge.site.decision import Decision, GrantsChanged, Input
+from baywatt_edge.site.decision import Decision, GrantsChanged, Input, StorageChanged
 from baywatt_edge.site.draft import Draft
 from baywatt_edge.site.live import Live, note
 from baywatt_edge.site.rules import SiteRules
@@ -62,6 +62,10 @@ def _grants(draft: Draft, changed: GrantsChanged) -> None:
     sampling.limits_changed(draft)
 
 
+def _storage(draft: Draft, changed: StorageChanged) -> None:
+    draft.live = replace(draft.live, storage_full=changed.full)
+
+
 # What is not named here was noted in `live`; the rules that settle look at it there.
 _HANDLERS: dict[type, Callable[[Draft, Any], None]] = {
     TokenSwiped: authorise.swiped,
@@ -79,4 +83,5 @@ _HANDLERS: dict[type, Callable[[Draft, Any], None]] = {
     LinkChanged: faults.link_changed,
     BayObserved: bays.observed,
     GrantsChanged: _grants,
+    StorageChanged: _storage,
 }

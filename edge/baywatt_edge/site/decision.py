@@ -39,7 +39,14 @@ class Restart:
     hard: bool
 
 
-Input = Observation | Wish | Tick | GrantsChanged
+@dataclass(frozen=True, slots=True)
+class StorageChanged:
+    """The journal's disk is full (no new session begins), or has room again."""
+
+    full: bool
+
+
+Input = Observation | Wish | Tick | GrantsChanged | StorageChanged
 Effect = ReadMeter | AskAuthorities | Restart
 
 

@@ -65,7 +65,8 @@ def _authorised(state: SiteState, event: ev.SessionAuthorised, at: Instant) -> S
         driver_id=event.driver_id,
         command_id=event.command_id,
     )
-    state = replace(state, wishes=_remember(state.wishes, event.command_id, event.session))
+    wishes = _remember(state.wishes, event.command_id, event.session)
+    state = replace(state, wishes=wishes, authorised=state.authorised + 1)
     return _with(state, event.connector, session=session)
 
 

@@ -58,6 +58,7 @@ class Live:
     sample_aligned_s: int = 0
     power_sampled: Mapping[str, int] = field(default_factory=dict)  # series → mono ms
     unlocks: frozenset[int] = frozenset()  # plugs to release once their contactor is open
+    storage_full: bool = False
     reset: ResetWish | None = None
     reset_at: Instant | None = None
 

@@ -76,6 +76,7 @@ class SiteState:
     used: tuple[str, ...] = ()  # bookings whose driver came
     missed: tuple[str, ...] = ()  # bookings ended as no-show
     wishes: Mapping[str, str] = field(default_factory=dict)  # wish id → session it made or ended
+    authorised: int = 0  # sessions ever; makes their ids unique
     described: str = ""  # hash of the last SiteDescribed
 
     def connector(self, connector_id: int) -> ConnectorState:
