@@ -87,6 +87,7 @@ class World:
     ms: int = 0
     rows: list[int] = field(default_factory=list)
     stored_cursor: int = 0
+    older_cursor: int = 0
     arrived: dict[int, int] = field(default_factory=dict)  # the cloud's table: seq → order
     applied: list[int] = field(default_factory=list)
     wire: list[tuple[int, int, str, bytes]] = field(default_factory=list)
@@ -113,8 +114,9 @@ class World:
         self.advance()
 
     def restart(self) -> None:
-        """Everything but the journal is forgotten."""
-        self.core = fresh(events=self.stored_cursor)
+        """Everything but the journal is forgotten, and its cursor is written lazily."""
+        self.core = fresh(events=self.dice.choice([self.stored_cursor, self.older_cursor]))
+        self.core.grown("events", len(self.rows))
 
     def partition(self) -> None:
         self.down_until = self.ms + self.dice.randrange(60_000)
@@ -136,7 +138,9 @@ class World:
                 self.post("up", effect.payload)
             elif isinstance(effect, Advance):
                 assert effect.seq <= len(self.arrived), "the cursor ran ahead of the cloud"
-                self.stored_cursor = effect.seq
+                if self.dice.random() < 0.2:
+                    self.older_cursor = self.stored_cursor
+                self.stored_cursor = max(self.stored_cursor, effect.seq)
 
     def post(self, way: str, payload: bytes) -> None:
         assert len(payload) <= MAX_WIRE_BYTES
@@ -304,6 +308,26 @@ def test_an_outbox_asked_for_rows_that_are_all_gone_goes_on() -> None:
     want = outbox.wanted()
     assert want is not None
     assert want.after == 100
+
+
+def test_after_a_crash_the_cloud_may_know_more_than_the_lazily_stored_cursor() -> None:
+    core = fresh(events=10)
+    core.grown("events", 50_000)
+    core.offer("events", [event(seq) for seq in range(11, 511)], 0)
+    effects = core.message(TOPICS.ack, ack(40_000), now())
+    assert Advance("events", 40_000) in effects
+    want = core.wanted("events")
+    assert want is not None
+    assert want.after == 40_000
+
+
+def test_a_journal_restored_from_an_old_copy_is_told_so() -> None:
+    core = fresh(events=10)
+    core.grown("events", 20)
+    (effect,) = core.message(TOPICS.ack, ack(21), now())
+    assert isinstance(effect, Note)
+    assert "restored from an older copy" in effect.text
+    assert core.cursor("events") == 10
 
 
 # Commands

@@ -114,3 +114,20 @@ def test_a_wal_cut_at_any_byte_keeps_what_lies_before(tmp_path: Path, cut: int) 
     wal = last.files["journal.db-wal"]
     files = {**last.files, "journal.db-wal": wal[: max(0, len(wal) - cut)]}
     seen_after(tmp_path / "cut", files, last.epoch)
+
+
+def test_every_commit_is_synced_before_it_is_acknowledged(tmp_path: Path) -> None:
+    """What the photographs above take for granted: WAL with a sync per commit, on each open."""
+    for _ in range(2):
+        store, _identity = open_store(tmp_path)
+        settings = {
+            name: store._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "page_size")
+        }
+        store.close()
+        assert settings == {
+            "journal_mode": "wal",
+            "synchronous": 2,
+            "wal_autocheckpoint": 0,
+            "page_size": 1024,
+        }

@@ -24,6 +24,11 @@ STREAMS = (EVENTS, TELEMETRY)
 JUDGE_WITHIN_MS = 30_000
 MAX_WAITING = 100
 
+_RESTORED = (
+    "the cloud has later rows of this journal than the journal itself: it was restored from an "
+    "older copy. Move journal.db aside, so that a new epoch begins"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -163,6 +168,10 @@ class SyncCore:
         """Which rows of a stream may be offered, None while its window is full."""
         return self._outboxes[stream].wanted()
 
+    def grown(self, stream: str, last: int) -> None:
+        """The journal's last committed row; tell it before any message that may speak of it."""
+        self._outboxes[stream].grown(last)
+
     def cursor(self, stream: str) -> int:
         """Up to where the cloud has committed."""
         return self._outboxes[stream].cursor
@@ -231,6 +240,8 @@ class SyncCore:
         if ack.epoch != self.me.epoch:
             return []
         outbox = self._outboxes[ack.stream]
+        if not outbox.knows(ack):
+            return [Note(_RESTORED)]
         before = outbox.cursor
         effects: list[Effect] = [
             self._up(ack.stream, payload) for payload in outbox.acknowledge(ack, now.mono_ms)
