@@ -14,7 +14,7 @@ import pytest
 from baywatt_contract.clock import Instant
 from baywatt_contract.events import BayChanged, PowerSampled
 from baywatt_contract.observations import BayState
-from baywatt_edge.journal import Journal, NewEvent, Stream, Write
+from baywatt_edge.journal import Journal, JournalUnavailableError, NewEvent, Stream, Write
 
 QUOTA = 1 << 20
 DISK = 2 << 20
@@ -151,6 +151,26 @@ async def test_when_even_the_ballast_is_gone_writes_wait_and_reads_go_on(
     await asyncio.wait_for(commit.done(), 5)
     await until(lambda: not journal.full, 5)
     assert not journal.failed.is_set()
+
+
+async def test_a_site_comes_up_again_on_a_full_disk(journal: Journal, disk: Path) -> None:
+    await journal.submit(Write([bay()])).done()
+    await journal.close()
+    filler = Filler(disk)
+    filler.fill()
+    again = await open_(disk / "journal")
+    await asyncio.wait_for(again.submit(Write([bay()])).done(), 5)
+    await until(lambda: again.full, 5)
+    assert (again.epoch, again.boot) == (journal.epoch, 2)
+    filler.free()
+    await until(lambda: not again.full, 5)
+    await again.close()
+
+
+async def test_without_any_ballast_a_full_disk_is_one_clear_line(disk: Path) -> None:
+    Filler(disk).fill()
+    with pytest.raises(JournalUnavailableError, match="full"):
+        await open_(disk)
 
 
 async def test_the_quota_bounds_all_files_and_gives_way_when_rows_are_delivered(
