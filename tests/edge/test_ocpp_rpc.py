@@ -7,6 +7,9 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from baywatt_edge.ocpp.errors import BadOutgoingError, BusyError
 from baywatt_edge.ocpp.rpc import (
     Answered,
@@ -19,8 +22,6 @@ from baywatt_edge.ocpp.rpc import (
     new_message_id,
 )
 from baywatt_edge.ocpp.v16.dialect import dialect
-from hypothesis import given
-from hypothesis import strategies as st
 
 DIALECT = dialect()
 JSON = st.recursive(

@@ -305,7 +305,8 @@ class StationCore:
         self.registration.answered(outcome, now)
         self._set_clock(outcome, now)
         standing = self.registration.standing
-        self._emit(Notice(f"the CSMS answers the boot: {standing.value}"))
+        level = logging.INFO if standing is Standing.ACCEPTED else logging.WARNING
+        self._emit(Notice(f"the CSMS answers the boot with {outcome['status']}", level))
         if standing is Standing.ACCEPTED:
             self._status.forget_told()
             if int(outcome["interval"]) > 0:
