@@ -384,12 +384,13 @@ def test_a_message_that_can_never_be_sent_does_not_hold_up_the_others(
     assert any("dropped" in notice for notice in world.notices)
 
 
-def test_the_next_message_waits_until_the_last_answer_is_written_down() -> None:
+def test_after_a_start_or_stop_the_next_message_waits_until_it_is_written_down() -> None:
     world = World()
     world.begin()
     world.crash_before_save = True
-    world.happen(sampled("s1", 1), sampled("s1", 1, energy_wh=5600), stopped("s1", 1))
-    assert actions(world) == ["StartTransaction", "MeterValues"]
+    world.happen(sampled("s1", 1), stopped("s1", 1))
+    world.begin("s2", 2)
+    assert actions(world) == ["StartTransaction", "MeterValues", "StopTransaction"]
 
 
 def test_a_long_backlog_is_read_in_bounds_and_delivered_whole() -> None:

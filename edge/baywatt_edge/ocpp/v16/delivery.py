@@ -125,9 +125,9 @@ class Delivery:
         return head.not_before_ms if head is not None and self._ready(head) else None
 
     def _ready(self, head: _Head) -> bool:
-        """While an answer is being written down the next message waits.
+        """While the end of a Start or Stop is being written down the next message waits.
 
-        So a crash repeats one message at most.
+        So a crash repeats one of them at most; a repeated MeterValues harms nobody.
         """
         return not (head.in_flight or head.doubtful_since_ms is not None or self._writing)
 
@@ -183,7 +183,7 @@ class Delivery:
         self._note_answer(head.message, answer)
         self._head = None
         self._done_to = head.seq
-        self._save()
+        self._save(wait=head.message.action != "MeterValues")
         self._concluded(head.message, answer, now)
         self._advance(now)
 
@@ -219,12 +219,16 @@ class Delivery:
             self._emit(Notice(text, logging.ERROR))
             return None
 
-    def _save(self) -> None:
+    def _save(self, *, wait: bool = False) -> None:
         """The cursor and what it stands for, in one write."""
         self._saved_to = self._done_to
-        self._writing += 1
         documents = {self._names.transactions: self._ledger.document()}
-        self._emit(Save(documents, {self._names.cursor: self._done_to}, self._written))
+        cursors = {self._names.cursor: self._done_to}
+        if wait:
+            self._writing += 1
+            self._emit(Save(documents, cursors, self._written))
+        else:
+            self._emit(Save(documents, cursors))
 
     def _written(self, _now: Instant) -> None:
         self._writing -= 1
