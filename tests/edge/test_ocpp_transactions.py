@@ -416,3 +416,10 @@ def test_a_long_backlog_is_read_in_bounds_and_delivered_whole() -> None:
         p["meterValue"][0]["sampledValue"][0]["value"] for p in world.payloads("MeterValues")
     ]
     assert energies == [str(5001 + number) for number in range(1500)]
+
+
+def test_a_stop_whose_start_was_never_seen_goes_with_minus_one() -> None:
+    """Errata 3.18."""
+    world = World()
+    world.happen(stopped("s1", 1))
+    assert world.payloads("StopTransaction")[0]["transactionId"] == -1
