@@ -141,7 +141,7 @@ class HostLink:
                 self._decoder.bad_frames += 1
             else:
                 events += self._receive(message, now_ms)
-        self._deadline_ms = now_ms  # an answer may be due
+                self._deadline_ms = now_ms  # an answer may be due
         return events
 
     def handle_timer(self, now_ms: int) -> list[Event]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
 from baywatt_bridge.messages import ChannelInfo
 from baywatt_bridge.vocabulary import ChannelKind
 from baywatt_contract.clock import Instant

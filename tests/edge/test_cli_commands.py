@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from control_doubles import MemoryHouse, MemoryJournal
+from typer.testing import CliRunner, Result
+
 from baywatt_contract.envelope import Event
 from baywatt_contract.wishes import Outcome, StartWish, UnlockWish
 from baywatt_edge.cli.app import app
 from baywatt_edge.cli.exits import CliError, Exit
 from baywatt_edge.control import ControlServer
-from control_doubles import MemoryHouse, MemoryJournal
-from typer.testing import CliRunner, Result
 
 
 class Served:

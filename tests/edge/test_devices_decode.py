@@ -7,12 +7,13 @@ import struct
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from baywatt_contract.observations import Quantity
 from baywatt_edge.devices.blocks import Block, compile_blocks
 from baywatt_edge.devices.decode import decode_block, encode, raw_current, raw_value
 from baywatt_edge.devices.profile import WORDS, Modbus, Register, RegisterType
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def register(**kind: object) -> Register:

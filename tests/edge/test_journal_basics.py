@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+
 from baywatt_contract.clock import Instant
 from baywatt_contract.events import BayChanged, PowerSampled, TelemetryDropped
 from baywatt_contract.observations import BayState

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 import serial
+from hypothesis import given
+from hypothesis import strategies as st
+from pymodbus.client import AsyncModbusSerialClient
+from pymodbus.exceptions import ModbusIOException
+
 from baywatt_sim.wire.crc import crc16, seal
 from baywatt_sim.wire.line import LineCore, Pace
 from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.pdu import ILLEGAL_ADDRESS, ModbusFault, Space
 from baywatt_sim.wire.pty_hub import PortTakenError, PtyHub
 from baywatt_sim.wire.rtu_slave import RtuSlave
-from hypothesis import given
-from hypothesis import strategies as st
-from pymodbus.client import AsyncModbusSerialClient
-from pymodbus.exceptions import ModbusIOException
 
 
 class Table:

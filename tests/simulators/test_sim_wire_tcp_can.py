@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 import can
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymodbus.client import AsyncModbusTcpClient
+
 from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.modbus_tcp import GatewayUnit, ModbusTcpServer
 from baywatt_sim.wire.pdu import TARGET_SILENT, Space
 from baywatt_sim.wire.socketcand import CanFrame, SocketcandHub, parse_send
-from hypothesis import given
-from hypothesis import strategies as st
-from pymodbus.client import AsyncModbusTcpClient
 
 
 class Fixed:

@@ -75,7 +75,6 @@ def run_site(
 ) -> None:
     """Run the daemon for a site until it is told to stop."""
     from baywatt_contract.site_load import BadSiteFileError, load_site_file
-
     from baywatt_edge.cli import logs
 
     try:

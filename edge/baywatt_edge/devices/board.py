@@ -41,7 +41,6 @@ from baywatt_contract.observations import (
     TokenSwiped,
 )
 from baywatt_contract.site_file import Bus, Connector, Device
-
 from baywatt_edge.devices.board_values import (
     fault_codes,
     observed,
@@ -69,7 +68,7 @@ _BEAT_S = 0.5
 class BoardBus:
     """One safety board: control targets in, observations out."""
 
-    def __init__(  # noqa: PLR0917 - its collaborators, in the order every bus owner has them
+    def __init__(
         self,
         bus: Bus,
         device: Device,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 import can
-from baywatt_contract.site_file import Bus
 
+from baywatt_contract.site_file import Bus
 from baywatt_edge.devices.can_frame import CanFrame
 from baywatt_edge.devices.errors import BusSetupError, LineLostError
 from baywatt_edge.devices.socketcand import SocketcandPort
@@ -96,8 +96,11 @@ class PythonCanPort:
     async def close(self) -> None:
         """Stop the thread, then shut the channel down."""
         self._stop.set()
-        await asyncio.to_thread(self._thread.join, 5.0)
-        await asyncio.to_thread(self._bus.shutdown)
+        await asyncio.to_thread(self._shut_down)
+
+    def _shut_down(self) -> None:
+        self._thread.join(5.0)
+        self._bus.shutdown()
 
     def _receive(self) -> None:
         while not self._stop.is_set():

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from baywatt_contract.observations import Quantity
-
 from baywatt_edge.devices.blocks import Block
 from baywatt_edge.devices.profile import Register, RegisterType
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from baywatt_contract.house import Beat, Clock
 from baywatt_contract.observations import ControlTarget, DeviceHealth, Observation, ReadMeter
 from baywatt_contract.site_file import Bus
-
 from baywatt_edge.devices.backoff import Backoff
 from baywatt_edge.devices.capture import FrameRing
 from baywatt_edge.devices.errors import (

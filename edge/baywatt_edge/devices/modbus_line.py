@@ -157,10 +157,10 @@ class _Pumped:
         return True
 
     async def close(self) -> None:
-        """Stop reading and close the transport."""
+        """Close the transport at once, then wait for the pump: also when cancelled meanwhile."""
+        self._port.close()
         self._pump.cancel()
         await asyncio.gather(self._pump, return_exceptions=True)
-        self._port.close()
 
 
 class RtuLine(_Pumped):

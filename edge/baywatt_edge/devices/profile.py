@@ -11,8 +11,9 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Literal, Self
 
-from baywatt_contract.observations import FaultCode, Pilot, Quantity
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from baywatt_contract.observations import FaultCode, Pilot, Quantity
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Address = Annotated[int, Field(ge=0, le=0xFFFF)]

@@ -19,6 +19,8 @@ def place(event: NewEvent, ahead: dict[Stream, int]) -> Row:
     """The event at the next place of its stream; `ahead` (stream → next seq) moves on."""
     if len(event.trace) > MAX_TRACE:
         raise ValueError(f"trace of {len(event.trace)} characters, at most {MAX_TRACE}")
+    if event.at.mono_ms < 0 or event.at.boot < 0:
+        raise ValueError(f"{event.at} lies before its boot")
     payload = event.payload
     stream = Stream.of(payload)
     seq = ahead[stream]

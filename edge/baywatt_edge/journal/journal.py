@@ -11,7 +11,6 @@ from typing import Any, Self, TypeVar
 
 from baywatt_contract.clock import Instant
 from baywatt_contract.events import TelemetryDropped
-
 from baywatt_edge.journal import encode
 from baywatt_edge.journal.errors import JournalError, JournalFailedError
 from baywatt_edge.journal.files import Ballast, FolderLock
@@ -121,15 +120,16 @@ class Journal:
             self._latest_at = write.events[-1].at
         self._untidied += len(rows)
         commit = Commit(rows)
-        self._hand_over(commit, record)
+        self._hand_over(commit, record, lazy=write.lazy)
         self._tidy()
         return commit
 
-    def _hand_over(self, commit: Commit, record: Record) -> None:
+    def _hand_over(self, commit: Commit, record: Record, *, lazy: bool) -> None:
         ends = {stream: values[-1][0] for stream, values in record.rows.items()}
         for stream, floor in record.floors:
             ends[stream] = max(floor, ends.get(stream, 0))
-        urgent = set(record.rows) != {Stream.TELEMETRY} or bool(record.documents or record.cursors)
+        telemetry_only = set(record.rows) == {Stream.TELEMETRY}
+        urgent = not lazy and not (telemetry_only and not record.documents and not record.cursors)
         self._open.append(_OpenWrite(commit, ends, dict(record.cursors)))
         self._writer.put(WriteJob(record, urgent))
 

@@ -73,12 +73,14 @@ class Write:
     """One transaction: events, documents (JSON values, None deletes) and cursors, all or nothing.
 
     A cursor named `…:telemetry` follows that stream, every other one follows the events. FORGET
-    removes a cursor.
+    removes a cursor. A `lazy` write may be held like telemetry: for what costs nothing but repeated
+    work if a power cut undoes it.
     """
 
     events: Sequence[NewEvent] = ()
     documents: Mapping[str, Any] = field(default_factory=dict)
     cursors: Mapping[str, int] = field(default_factory=dict)
+    lazy: bool = False
 
 
 class Commit:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from baywatt_contract.clock import ClockQuality, Instant
 from sqlite_utils import Database
 
+from baywatt_contract.clock import ClockQuality, Instant
 from baywatt_edge.journal.model import FORGET, Row, Stream
 from baywatt_edge.journal.schema import table
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from baywatt_sim.wire.link import Link
-from baywatt_sim.wire.pdu import TARGET_SILENT, RegisterModel, answer
+from baywatt_sim.wire.pdu import TARGET_SILENT, NoAnswerError, RegisterModel, answer
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +18,11 @@ MAX_PDU = 253
 
 @dataclass(slots=True)
 class GatewayUnit:
-    """One device behind the gateway; `requests` counts those that reached it."""
+    """One device on the gateway's serial side; `requests` counts those that reached it."""
 
     model: RegisterModel
     link: Link = field(default_factory=Link)
+    line_baudrate: int | None = None
     requests: int = 0
 
 
@@ -70,19 +71,17 @@ class ModbusTcpServer:
 
     async def _ask(self, number: int, pdu: bytes) -> bytes:
         unit = self.units.get(number)
-        if unit is None or not self._reaches(unit.link):
+        if unit is None or not unit.link.hears(unit.line_baudrate):
             await asyncio.sleep(self.timeout_s)
             return bytes([pdu[0] | 0x80, TARGET_SILENT])
         unit.requests += 1
         if unit.link.latency_s:
             await asyncio.sleep(unit.link.latency_s)
-        reply = answer(unit.model, pdu)
+        try:
+            reply = answer(unit.model, pdu)
+        except NoAnswerError:
+            return bytes([pdu[0] | 0x80, TARGET_SILENT])
         # The gateway checks the serial checksum: what arrives spoilt counts as silence.
         if unit.link.loses() or unit.link.duplicate_id or unit.link.spoil(reply) != reply:
             return bytes([pdu[0] | 0x80, TARGET_SILENT])
         return reply
-
-    @staticmethod
-    def _reaches(link: Link) -> bool:
-        """The gateway's serial side keeps its own speed, so only the device's may be wrong."""
-        return link.connected and link.baudrate is None

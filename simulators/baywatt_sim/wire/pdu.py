@@ -24,6 +24,10 @@ class ModbusFault(Exception):  # noqa: N818 - the specification's own word is ex
         self.code = code
 
 
+class NoAnswerError(Exception):
+    """The device hears the request and says nothing (it sleeps)."""
+
+
 ILLEGAL_FUNCTION = 1
 ILLEGAL_ADDRESS = 2
 ILLEGAL_VALUE = 3
@@ -32,7 +36,10 @@ TARGET_SILENT = 0x0B
 
 
 class RegisterModel(Protocol):
-    """What a device shows. Bits are 0 or 1, registers 0 to 65535; both raise ModbusFault."""
+    """What a device shows. Bits are 0 or 1, registers 0 to 65535.
+
+    Both methods raise ModbusFault, or NoAnswerError from a device that keeps silent.
+    """
 
     def read(self, space: Space, address: int, count: int) -> Sequence[int]:
         """`count` values from `address` on."""
@@ -46,7 +53,10 @@ _MAX_READ = {1: 2000, 2: 2000, 3: 125, 4: 125}
 
 
 def answer(model: RegisterModel, pdu: bytes) -> bytes:
-    """The answering PDU, an exception PDU included, to any PDU of at least one byte."""
+    """The answering PDU, an exception PDU included, to any PDU of at least one byte.
+
+    Raises NoAnswerError when the model does.
+    """
     function = pdu[0]
     try:
         return _HANDLERS.get(function, _refuse)(model, pdu)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from baywatt_sim.wire.crc import crc16, seal
 from baywatt_sim.wire.link import Reply
-from baywatt_sim.wire.pdu import RegisterModel, answer
+from baywatt_sim.wire.pdu import NoAnswerError, RegisterModel, answer
 
 MAX_FRAME = 256
 # Far above 3.5 characters: the scheduler may split what a client wrote at once.
@@ -34,13 +34,25 @@ def _length(frame: bytes) -> int | None:
 
 
 class RtuSlave:
-    """One unit on a line; a `Station`. `requests` counts the valid requests it was asked."""
+    """One unit on a line; a `Station`. `requests` counts the valid requests it was asked.
 
-    def __init__(self, unit: int, model: RegisterModel, *, turnaround_s: float = 0.0) -> None:
+    A request that begins less than `min_gap_s` after the one before is ignored.
+    """
+
+    def __init__(
+        self,
+        unit: int,
+        model: RegisterModel,
+        *,
+        turnaround_s: float = 0.0,
+        min_gap_s: float = 0.0,
+    ) -> None:
         self.unit = unit
         self.model = model
         self.turnaround_s = turnaround_s
+        self.min_gap_s = min_gap_s
         self.requests = 0
+        self._served = -1e9
         self._buffer = b""
         self._last = 0.0
 
@@ -52,7 +64,7 @@ class RtuSlave:
         self._buffer = (self._buffer + data)[-2 * MAX_FRAME :]
         replies = []
         while (found := self._next_request()) is not None:
-            reply = self._serve(found)
+            reply = self._serve(found, now)
             if reply is not None:
                 replies.append(Reply(reply, self.turnaround_s))
         return replies
@@ -78,7 +90,13 @@ class RtuSlave:
                 return frame
         return None
 
-    def _serve(self, frame: bytes) -> bytes | None:
+    def _serve(self, frame: bytes, now: float) -> bytes | None:
         self.requests += 1
-        pdu = answer(self.model, frame[1:-2])
+        if now - self._served < self.min_gap_s:
+            return None
+        self._served = now
+        try:
+            pdu = answer(self.model, frame[1:-2])
+        except NoAnswerError:
+            return None
         return None if frame[0] == 0 else seal(bytes([self.unit]) + pdu)

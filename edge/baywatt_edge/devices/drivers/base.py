@@ -12,7 +12,6 @@ from baywatt_contract.observations import (
     Quality,
 )
 from baywatt_contract.site_file import Device
-
 from baywatt_edge.devices.blocks import compile_blocks
 from baywatt_edge.devices.errors import ProfileError
 from baywatt_edge.devices.link import LinkWatch

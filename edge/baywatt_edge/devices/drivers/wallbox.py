@@ -20,7 +20,6 @@ from baywatt_contract.observations import (
     Pilot,
 )
 from baywatt_contract.site_file import Connector, Device
-
 from baywatt_edge.devices.decode import current_ma, raw_current
 from baywatt_edge.devices.drivers.base import PolledDriver
 from baywatt_edge.devices.drivers.grant import CONFIRM_MS, Grant
