@@ -1,0 +1,1 @@
+"""People, roles, access tokens and the RFID cards they hold."""

@@ -1,0 +1,1 @@
+"""Bookings, commands, sessions, live power: the calendar is the cloud's, the plug the site's."""

@@ -1,0 +1,1 @@
+"""What every module of the cloud stands on: settings, database, errors, identity, domain events."""

@@ -1,0 +1,1 @@
+"""Bays: which are free, and booking one without a plug."""
