@@ -13,7 +13,7 @@ inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 # Everything on disk but what dpkg, apt and ldconfig note for themselves.
-listing() { (cd "$root" && find . -xdev \( -path ./var/cache -o -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/log -o -path ./tmp \) -prune -o -print | sort); }
+listing() { (cd "$root" && find . -xdev \( -path ./var/cache -o -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/log -o -path ./run -o -path ./tmp \) -prune -o -print | sort); }
 
 say "a minimal Debian 12"
 debootstrap --variant=minbase --include=python3,adduser bookworm "$root" "$mirror" >"$root.log" 2>&1 ||

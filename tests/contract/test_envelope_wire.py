@@ -6,6 +6,9 @@ import zlib
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from baywatt_contract.clock import ClockQuality, format_utc_ms, parse_utc_ms
 from baywatt_contract.envelope import (
     MAX_EVENTS,
@@ -18,8 +21,6 @@ from baywatt_contract.envelope import (
     unpack,
     unpack_events,
 )
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),

@@ -4,6 +4,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from baywatt_contract.money import (
     Line,
     exponent,
@@ -13,8 +16,6 @@ from baywatt_contract.money import (
     to_minor,
     total,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 FRACTIONS = st.fractions(min_value=-(10**9), max_value=10**9, max_denominator=10**6)
 RATES = st.sampled_from([Fraction(0), Fraction(7), Fraction(19), Fraction(77, 10)])

@@ -4,6 +4,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from baywatt_contract.site_file import SiteFile
 from baywatt_contract.site_load import (
     BadSiteFileError,
@@ -12,8 +15,6 @@ from baywatt_contract.site_load import (
     parse_site_file,
 )
 from baywatt_contract.site_rules import Finding
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "harbour" / "site.toml"
 TEXT = EXAMPLE.read_text(encoding="utf-8")
@@ -153,10 +154,10 @@ id = "A1"
             "stands twice",
         ),
         (
-            changed('meter = "grid"', 'meter = "gird"'),
+            changed('meter = "grid"', 'meter = "grid-9"'),
             "supply.meter",
-            'meter = "gird"',
-            "no device has the id 'gird'",
+            'meter = "grid-9"',
+            "no device has the id 'grid-9'",
         ),
         (
             changed("fail_safe_a = 6", "fail_safe_a = 16"),
