@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from baywatt_sim.demo.driver import ApiError
 from baywatt_sim.demo.stack import Stack, StackError
 from baywatt_sim.demo.story import Story
 
@@ -40,7 +41,7 @@ async def _play(out: Console, folder: Path, *, keep: bool) -> list[str]:
                 _show_urls(out, stack.cloud_url)
                 await asyncio.Event().wait()
             return problems
-    except (StackError, TimeoutError) as error:
+    except (StackError, ApiError, AssertionError, TimeoutError) as error:
         return [f"{error} (logs in {folder / 'logs'})"]
 
 

@@ -158,7 +158,9 @@ async def until(
     deadline = asyncio.get_running_loop().time() + timeout_s
     while not holds(seen := await ask()):
         if asyncio.get_running_loop().time() > deadline:
-            raise TimeoutError(f"{what} did not come within {timeout_s:g} s; last: {seen!r}")
+            raise TimeoutError(
+                f"{what} did not come within {timeout_s:g} s; last: {str(seen)[:300]}"
+            )
         await asyncio.sleep(every_s)
     return seen
 

@@ -97,7 +97,7 @@ class Stack:
     # --- parts ---------------------------------------------------------------------------
 
     async def _add_site(self) -> str:
-        command = (sys.executable, "-m", "baywatt_cloud.cli", "site", "add", self.site, "--json")
+        command = (sys.executable, "-m", "baywatt_cloud", "site", "add", self.site, "--json")
         process = await asyncio.create_subprocess_exec(
             *command, env=self._env(), stdout=asyncio.subprocess.PIPE, cwd=self.folder
         )
@@ -120,7 +120,7 @@ class Stack:
     async def start_cloud(self) -> None:
         """Start the cloud; returns when it is ready."""
         port = str(self.ports.cloud)
-        await self._spawn("cloud", "baywatt_cloud.cli", "serve", "--port", port)
+        await self._spawn("cloud", "baywatt_cloud", "serve", "--port", port)
         await self._until("cloud", lambda: _answers(f"{self.cloud_url}/health/ready"))
 
     async def start_daemon(self) -> None:

@@ -69,11 +69,11 @@ class Story:
     async def _all_connected(self) -> None:
         def connected(seen: Json) -> bool:
             csms = [each["state"] for each in seen["csms"].values()]
-            return csms == ["accepted"] and seen["cloud"]["state"] == "online"
+            return csms == ["accepted"] and seen["cloud"]["state"] == "connected"
 
         seen = await until(self._stack.status, connected, what="CSMS and cloud")
         buses = len(seen["buses"])
-        self._tell("stack", f"site {seen['site']}: {buses} buses, CSMS accepted, cloud online")
+        self._tell("stack", f"site {seen['site']}: {buses} buses, CSMS accepted, cloud connected")
 
     async def _ada_books(self, ada: Visit) -> Json:
         await ada.driver.register()
