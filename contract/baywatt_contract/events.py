@@ -203,6 +203,17 @@ class LimitChanged(Payload):
     reason: Text
 
 
+class SessionStopping(Payload):
+    """Somebody or something asked to end the session; it ends even if the power fails now."""
+
+    session: SessionId
+    connector: ConnectorId
+    reason: StopReason
+    source: StartSource | None = None
+    token: Token | None = None
+    command_id: Text | None = None
+
+
 class ChargingStopped(Payload):
     """The transaction ended; the register was read after the contactor was confirmed open."""
 
@@ -347,6 +358,7 @@ PAYLOADS: dict[str, type[Payload]] = {
         ChargingStarted,
         MeterSampled,
         LimitChanged,
+        SessionStopping,
         ChargingStopped,
         SessionEnded,
         ConnectorChanged,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from baywatt_contract.site_file import SiteFile
-from baywatt_contract.site_rules import findings
+from baywatt_contract.site_rules import Rule, findings
 
 _HEADER = re.compile(r"^\s*(\[\[|\[)\s*([A-Za-z0-9_.\-\"' ]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+|\"[^\"]+\")\s*=")
@@ -50,8 +51,11 @@ class BadSiteFileError(Exception):
         self.problems = problems
 
 
-def load_site_file(path: Path) -> SiteFile:
-    """The checked site file at `path`; raises BadSiteFileError with every problem found."""
+def load_site_file(path: Path, extra_rules: Iterable[Rule] = ()) -> SiteFile:
+    """The checked site file at `path`; raises BadSiteFileError with every problem found.
+
+    `extra_rules` look at things that only the caller knows, such as a library of profiles.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -59,10 +63,10 @@ def load_site_file(path: Path) -> SiteFile:
         raise BadSiteFileError(
             [Problem(str(path), 0, "", f"cannot be read: {reason}", "give the path of a site file")]
         ) from error
-    return parse_site_file(text, str(path))
+    return parse_site_file(text, str(path), extra_rules)
 
 
-def parse_site_file(text: str, file: str) -> SiteFile:
+def parse_site_file(text: str, file: str, extra_rules: Iterable[Rule] = ()) -> SiteFile:
     """The checked site file in `text`; `file` names it in problems."""
     try:
         document = tomllib.loads(text)
@@ -80,9 +84,10 @@ def parse_site_file(text: str, file: str) -> SiteFile:
         raise BadSiteFileError(
             [_shape_problem(file, lines, each) for each in error.errors(include_url=False)]
         ) from error
+    found = [*findings(site), *(each for rule in extra_rules for each in rule(site))]
     problems = [
         Problem(file, _line_of(lines, each.path), _dotted(each.path), each.message, each.fix)
-        for each in findings(site)
+        for each in found
     ]
     if problems:
         raise BadSiteFileError(problems)

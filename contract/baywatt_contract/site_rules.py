@@ -23,6 +23,9 @@ class Finding:
     fix: str
 
 
+Rule = Callable[[SiteFile], Iterator[Finding]]
+
+
 def findings(site: SiteFile) -> list[Finding]:
     """All findings, in the order of the rules."""
     return [finding for rule in _RULES for finding in rule(site)]
@@ -179,7 +182,7 @@ def _phases(site: SiteFile) -> Iterator[Finding]:
             )
 
 
-_RULES: list[Callable[[SiteFile], Iterator[Finding]]] = [
+_RULES: list[Rule] = [
     _time_zone,
     _duplicates,
     _references,

@@ -1,0 +1,1 @@
+"""Telling people: an outbox of e-mails that is never lost."""

@@ -1,0 +1,5 @@
+"""`python -m baywatt_edge.cli`."""
+
+from baywatt_edge.cli import main
+
+main()

@@ -1,0 +1,50 @@
+"""`baywatt why` and `baywatt events` for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+
+from baywatt_edge.cli.words import ago, amperes, clock_time, facts, style_of
+
+_EVENT_STYLES = {
+    "Fault": "bold red",
+    "SessionRefused": "yellow",
+    "CommandRefused": "yellow",
+    "TelemetryDropped": "yellow",
+    "FaultCleared": "green",
+    "ChargingStarted": "bold green",
+    "ChargingStopped": "bold cyan",
+    "Session": "cyan",
+    "MeterSampled": "dim",
+}
+
+
+def why_chain(document: dict[str, Any]) -> Text:
+    """The rules behind a connector's status and limit, one below the other."""
+    state = document["state"]
+    text = Text(f"connector {document['connector']}  ", style="bold")
+    text.append(state, style=style_of(state))
+    text.append(f"  {amperes(document['limit_ma'])} A", style="default")
+    for step in document["steps"]:
+        text.append(f"\n  └ {step['rule']}: ", style="not bold cyan")
+        text.append(step["says"], style="not bold default")
+        if step["limit_ma"] is not None:
+            text.append(f" → {amperes(step['limit_ma'])} A", style="not bold green")
+        if since := ago(step["since"], document.get("now")):
+            text.append(f"  since {clock_time(step['since'])} ({since})", style="not bold dim")
+    return text
+
+
+def event_line(event: dict[str, Any]) -> Text:
+    """One event: local time, type in its colour, and its facts."""
+    text = Text(f"{clock_time(event['time'])} ", style="dim")
+    text.append(f"{event['type']:<19} ", style=f"not dim {_event_style(event['type'])}".strip())
+    return text.append(facts(event["data"]), style="not dim default")
+
+
+def _event_style(name: str) -> str:
+    if name in _EVENT_STYLES:
+        return _EVENT_STYLES[name]
+    return next((style for head, style in _EVENT_STYLES.items() if name.startswith(head)), "")

@@ -1,0 +1,1 @@
+"""Drivers: one pure state machine per kind of device, fed by its profile."""

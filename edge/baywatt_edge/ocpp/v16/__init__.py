@@ -1,0 +1,1 @@
+"""OCPP 1.6J, the charge point's side."""
