@@ -11,6 +11,7 @@ from baywatt_cloud.charging import lifecycle
 from baywatt_cloud.charging.desired import HORIZON_MS
 from baywatt_cloud.kit.desired import mark_dirty
 from baywatt_cloud.kit.services import Services
+from baywatt_cloud.kit.workers import unbroken
 from baywatt_cloud.models import BLOCKING, Booking, BookingStatus, ChargingSession, IdempotencyKey
 
 _EVERY_S = 30.0
@@ -21,7 +22,7 @@ _KEYS_MS = 48 * 3600_000
 async def run(services: Services) -> None:
     """Sweep for ever."""
     while True:
-        await sweep(services)
+        await unbroken(sweep(services))
         await asyncio.sleep(_EVERY_S)
 
 
