@@ -22,6 +22,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
 from baywatt_cloud.admin import add_person, add_site
 from baywatt_cloud.app import create_app
 from baywatt_cloud.ingest.service import Ingest
@@ -45,10 +50,6 @@ from baywatt_contract.events import (
     SiteDescribed,
 )
 from baywatt_contract.topics import UpTopic
-from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 
 START_MS = 1_790_000_000_000  # 2026-09-21T14:13:20Z, a Monday
 _numbers = count()

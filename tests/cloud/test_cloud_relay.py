@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+
 from baywatt_cloud.kit import domain, relay
 from baywatt_cloud.kit.db import Database
 from baywatt_cloud.models import Delivery, DomainEvent, Secret
-from sqlalchemy import select
 
 
 class Listener:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from alembic import command
+from sqlalchemy import Connection, text
+
 from baywatt_cloud.kit.db import Database
 from baywatt_cloud.kit.migrate import NewerSchemaError, config, is_current, migrate
-from sqlalchemy import Connection, text
 
 
 def _check(connection: Connection) -> None:
