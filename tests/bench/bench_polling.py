@@ -1,6 +1,6 @@
 """Polling of a meters-only bus, paced at 19,200 baud, beside the line's limit and bare pymodbus.
 
-`python -m bench_polling [SECONDS]` with `tests/bench`, `tests` and the packages on PYTHONPATH.
+`python tests/bench/bench_polling.py [SECONDS]` with `tests` and the packages on PYTHONPATH.
 Prints one JSON object and one line for people; only the ratios mean anything.
 
 The limit of one read is 1 / ((request + response bytes) x bits per character / baud + 2 x 3.5
