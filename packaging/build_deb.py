@@ -72,6 +72,9 @@ def make_environment(stage: Path) -> None:
             file.unlink()
     for unwanted in [prefix / "include", *site_packages(stage).glob("pip*")]:
         shutil.rmtree(unwanted)
+    # The lists of files name those commands, by the path of this build; dpkg has its own list.
+    for record in site_packages(stage).glob("*.dist-info/RECORD"):
+        record.unlink()
     version = run(PYTHON, "-c", "import platform; print(platform.python_version())").strip()
     (prefix / "pyvenv.cfg").write_text(
         f"home = {PYTHON.parent}\ninclude-system-site-packages = false\nversion = {version}\n"

@@ -6,7 +6,7 @@ set -eu
 deb=$(realpath "$1")
 mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)}
 root=$(mktemp -d /var/tmp/baywatt-deb-test.XXXXXX)
-trap 'rm -rf "$root"' EXIT
+trap 'rm -rf "$root" "$root.log"' EXIT
 chmod 0755 "$root"
 
 inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
@@ -18,7 +18,6 @@ listing() { (cd "$root" && find . -xdev \( -path ./var/cache -o -path ./var/lib/
 say "a minimal Debian 12"
 debootstrap --variant=minbase --include=python3,adduser bookworm "$root" "$mirror" >"$root.log" 2>&1 ||
     { tail -n 5 "$root.log" >&2; fail "debootstrap"; }
-rm -f "$root.log"
 cp "$deb" "$root/tmp/baywatt.deb"
 listing >"$root/tmp/before"
 
