@@ -22,6 +22,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
 from baywatt_cloud.admin import add_person, add_site
 from baywatt_cloud.app import create_app
 from baywatt_cloud.ingest.service import Ingest
@@ -45,10 +50,6 @@ from baywatt_contract.events import (
     SiteDescribed,
 )
 from baywatt_contract.topics import UpTopic
-from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 
 START_MS = 1_790_000_000_000  # 2026-09-21T14:13:20Z, a Monday
 _numbers = count()
@@ -123,6 +124,20 @@ class Postgres:
         asyncio.run(go())
         return name
 
+    def empty(self, name: str) -> None:
+        """Take every row out of every table."""
+        asyncio.run(self._empty(name))
+
+    async def _empty(self, name: str) -> None:
+        connection = await asyncpg.connect(self.url(name))
+        rows = await connection.fetch(
+            "SELECT tablename FROM pg_tables "
+            "WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        )
+        tables = ", ".join(f'"{row[0]}"' for row in rows)
+        await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+        await connection.close()
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
@@ -182,15 +197,21 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def postgres_database(postgres: Postgres, postgres_template: str) -> str:
+    return postgres.create(postgres_template)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh, migrated database: the test runs once on each kind."""
+    """An empty, migrated database: the test runs once on each kind."""
     if request.param == "sqlite":
         path = tmp_path / "cloud.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite+aiosqlite:///{path}"
     server: Postgres = request.getfixturevalue("postgres")
-    name = server.create(request.getfixturevalue("postgres_template"))
+    name: str = request.getfixturevalue("postgres_database")
+    server.empty(name)
     return server.url(name).replace("postgresql://", "postgresql+asyncpg://")
 
 

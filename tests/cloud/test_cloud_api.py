@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from fastapi import FastAPI
+from httpx import AsyncClient
+from sqlalchemy import func, select
+
 from baywatt_cloud.ingest.service import Ingest
 from baywatt_cloud.kit.services import Services
 from baywatt_cloud.models import Booking, UserToken
 from baywatt_contract.envelope import pack, pack_events
 from baywatt_contract.events import AvailabilityChanged, BayChanged, ConnectorChanged
 from baywatt_contract.topics import UpTopic
-from fastapi import FastAPI
-from httpx import AsyncClient
-from sqlalchemy import func, select
 
 Headers = dict[str, str]
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from httpx import AsyncClient
+from sqlalchemy import select
+
 from baywatt_cloud.charging import desired, sweeper
 from baywatt_cloud.ingest.service import Ingest
 from baywatt_cloud.kit.problems import PaymentDeclinedError
@@ -15,8 +18,6 @@ from baywatt_contract.envelope import pack_events
 from baywatt_contract.events import ReservationApplied, ReservationNoShow, ReservationUsed
 from baywatt_contract.messages import ReservationItem, StateDocument, token_hash
 from baywatt_contract.topics import StateTopic, UpTopic
-from httpx import AsyncClient
-from sqlalchemy import select
 
 HOUR_MS = 3_600_000
 Headers = dict[str, str]

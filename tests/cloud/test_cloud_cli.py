@@ -11,9 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
+
 from baywatt_cloud.cli import app
 from baywatt_cloud.kit.settings import BadSettingError, Settings
-from typer.testing import CliRunner
 
 
 @pytest.fixture

@@ -7,6 +7,9 @@ import random
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import OperationalError
+
 from baywatt_cloud.admin import add_site
 from baywatt_cloud.ingest.apply import APPLIERS
 from baywatt_cloud.ingest.service import Ingest
@@ -37,8 +40,6 @@ from baywatt_contract.events import (
 )
 from baywatt_contract.messages import Ack
 from baywatt_contract.topics import UpTopic
-from sqlalchemy import delete, func, select
-from sqlalchemy.exc import OperationalError
 
 
 async def take(ingest: Ingest, events: list[Event], stream: UpTopic = UpTopic.EVENTS) -> list[Ack]:

@@ -12,13 +12,14 @@ import httpx
 import pytest
 import uvicorn
 import websockets
+from fastapi import FastAPI
+from httpx import AsyncClient
+
 from baywatt_cloud.admin import add_site
 from baywatt_cloud.ingest.service import Ingest
 from baywatt_cloud.kit.services import Services
 from baywatt_contract.envelope import pack, pack_events
 from baywatt_contract.topics import UpTopic
-from fastapi import FastAPI
-from httpx import AsyncClient
 
 
 class Server:

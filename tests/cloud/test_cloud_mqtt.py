@@ -10,6 +10,10 @@ from typing import Any
 
 import aiomqtt
 import pytest
+from fastapi import FastAPI
+from httpx import AsyncClient
+from iotcore import Broker
+
 from baywatt_cloud.admin import add_site
 from baywatt_cloud.app import create_app
 from baywatt_cloud.kit.clock import system_clock
@@ -19,9 +23,6 @@ from baywatt_contract.envelope import Event, pack, pack_events, unpack
 from baywatt_contract.events import CommandDone
 from baywatt_contract.messages import Command, StateDocument, items_hash
 from baywatt_contract.topics import SiteTopics, StateTopic, UpTopic
-from fastapi import FastAPI
-from httpx import AsyncClient
-from iotcore import Broker
 
 TOPICS = SiteTopics("harbour")
 

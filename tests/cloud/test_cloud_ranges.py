@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from baywatt_cloud.ingest.ranges import SeqRanges
 from hypothesis import given
 from hypothesis import strategies as st
+
+from baywatt_cloud.ingest.ranges import SeqRanges
 
 batches = st.lists(st.sets(st.integers(1, 60)), max_size=12)
 

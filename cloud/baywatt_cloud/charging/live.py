@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from baywatt_contract.clock import format_utc_ms
 from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
 
@@ -19,6 +18,7 @@ from baywatt_cloud.kit.problems import NotFoundError, ProblemError, Unauthorised
 from baywatt_cloud.kit.services import Services, Use, services_of
 from baywatt_cloud.kit.workers import unbroken
 from baywatt_cloud.models import ChargingSession, InboxEvent
+from baywatt_contract.clock import format_utc_ms
 
 router = APIRouter(prefix="/charging", tags=["charging"])
 

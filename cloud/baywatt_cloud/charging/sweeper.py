@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from baywatt_contract.topics import StateTopic
 from sqlalchemy import ColumnElement, delete, select
 
 from baywatt_cloud.charging import lifecycle
@@ -13,6 +12,7 @@ from baywatt_cloud.kit.desired import mark_dirty
 from baywatt_cloud.kit.services import Services
 from baywatt_cloud.kit.workers import unbroken
 from baywatt_cloud.models import BLOCKING, Booking, BookingStatus, ChargingSession, IdempotencyKey
+from baywatt_contract.topics import StateTopic
 
 _EVERY_S = 30.0
 _GRACE_MS = 15 * 60_000  # the site's own word on a window may still come

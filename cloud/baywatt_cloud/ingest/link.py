@@ -13,8 +13,6 @@ import ssl
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
-from baywatt_contract.envelope import pack
-from baywatt_contract.topics import ROOT, SiteTopics, parse_up
 from sqlalchemy.exc import SQLAlchemyError
 
 from baywatt_cloud.ingest.downlink import Downlink
@@ -22,6 +20,8 @@ from baywatt_cloud.ingest.errors import IngestError
 from baywatt_cloud.ingest.service import Ingest
 from baywatt_cloud.kit.services import Services
 from baywatt_cloud.kit.workers import unbroken
+from baywatt_contract.envelope import pack
+from baywatt_contract.topics import ROOT, SiteTopics, parse_up
 
 _log = logging.getLogger(__name__)
 _SUBSCRIPTION = f"{ROOT}/+/+/up/#"

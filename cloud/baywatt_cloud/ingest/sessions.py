@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from baywatt_contract.clock import ClockQuality
-from baywatt_contract.events import (
-    ChargingStarted,
-    ChargingStopped,
-    LimitChanged,
-    MeterSampled,
-    SampleContext,
-    SessionAuthorised,
-    SessionEnded,
-    SessionRefused,
-)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.auth.repository import token_by_uid
@@ -30,6 +19,17 @@ from baywatt_cloud.models import (
     LimitChange,
     MeterSample,
     User,
+)
+from baywatt_contract.clock import ClockQuality
+from baywatt_contract.events import (
+    ChargingStarted,
+    ChargingStopped,
+    LimitChanged,
+    MeterSampled,
+    SampleContext,
+    SessionAuthorised,
+    SessionEnded,
+    SessionRefused,
 )
 
 _WORSE = [ClockQuality.SYNCED, ClockQuality.HELD, ClockQuality.UNSYNCED]
