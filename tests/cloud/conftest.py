@@ -124,6 +124,20 @@ class Postgres:
         asyncio.run(go())
         return name
 
+    def empty(self, name: str) -> None:
+        """Take every row out of every table."""
+        asyncio.run(self._empty(name))
+
+    async def _empty(self, name: str) -> None:
+        connection = await asyncpg.connect(self.url(name))
+        rows = await connection.fetch(
+            "SELECT tablename FROM pg_tables "
+            "WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        )
+        tables = ", ".join(f'"{row[0]}"' for row in rows)
+        await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+        await connection.close()
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
@@ -183,15 +197,21 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def postgres_database(postgres: Postgres, postgres_template: str) -> str:
+    return postgres.create(postgres_template)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh, migrated database: the test runs once on each kind."""
+    """An empty, migrated database: the test runs once on each kind."""
     if request.param == "sqlite":
         path = tmp_path / "cloud.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite+aiosqlite:///{path}"
     server: Postgres = request.getfixturevalue("postgres")
-    name = server.create(request.getfixturevalue("postgres_template"))
+    name: str = request.getfixturevalue("postgres_database")
+    server.empty(name)
     return server.url(name).replace("postgresql://", "postgresql+asyncpg://")
 
 
