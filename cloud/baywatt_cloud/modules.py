@@ -28,6 +28,8 @@ from baywatt_cloud.kit.workers import Worker
 from baywatt_cloud.notify import outbox as notify
 from baywatt_cloud.notify import sender
 from baywatt_cloud.notify.sender import SmtpServer
+from baywatt_cloud.pages import login
+from baywatt_cloud.pages import routes as pages
 from baywatt_cloud.parking import routes as parking
 from baywatt_cloud.search import routes as search
 
@@ -43,6 +45,8 @@ def routers() -> list[APIRouter]:
         quote_routes.router,
         live.router,
         billing_routes.router,
+        login.router,
+        pages.router,
     ]
 
 

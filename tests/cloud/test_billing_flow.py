@@ -34,8 +34,8 @@ async def feed(api: AsyncClient, services: Services, clock: Any) -> SiteFeed:
 
 
 @pytest.fixture
-async def driver(api: AsyncClient) -> Driver:
-    return await register(api)
+async def driver(api: AsyncClient, services: Services) -> Driver:
+    return await register(services)
 
 
 def gateway_of(services: Services) -> FakeGateway:
@@ -278,10 +278,12 @@ async def test_reconcile_finds_energy_that_went_missing(
     assert kinds == ["energy", "energy"]
 
 
-async def test_invoices_are_private(api: AsyncClient, feed: SiteFeed, driver: Driver) -> None:
+async def test_invoices_are_private(
+    api: AsyncClient, services: Services, feed: SiteFeed, driver: Driver
+) -> None:
     await feed.visit("s1", driver.app_token)
     invoice = await invoice_of(api, driver, "s1")
-    other = await register(api, "other@example.org")
+    other = await register(services, "other@example.org")
     for url in (f"/billing/invoices/{invoice['invoice_id']}", invoice["pdf"]):
         assert (await api.get(url, headers=other.headers)).status_code == 404
         assert (await api.get(url)).status_code == 401
