@@ -157,9 +157,9 @@ async def harbour(folder: Path) -> AsyncIterator[Harbour]:
 
 
 def _inherited(python: str) -> dict[str, str]:
-    """Our environment; another interpreter finds its own packages only."""
-    own = python == sys.executable
-    return {key: value for key, value in os.environ.items() if own or key != "PYTHONPATH"}
+    """Our environment; modules stay compiled, and another interpreter has its own packages."""
+    hidden = {"PYTHONDONTWRITEBYTECODE"} | (set() if python == sys.executable else {"PYTHONPATH"})
+    return {key: value for key, value in os.environ.items() if key not in hidden}
 
 
 async def end(process: Process) -> None:
