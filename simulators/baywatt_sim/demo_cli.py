@@ -12,6 +12,7 @@ from rich.console import Console
 from baywatt_sim.demo.driver import ApiError
 from baywatt_sim.demo.stack import Stack, StackError
 from baywatt_sim.demo.story import Story
+from baywatt_sim.demo.timeline import Timeline
 
 
 def demo(
@@ -29,9 +30,11 @@ def demo(
 
 
 async def _play(out: Console, folder: Path, *, keep: bool) -> list[str]:
+    timeline = Timeline(out)
+    timeline.tell("stack", "starting broker, cloud, CSMS, simulated site and daemon")
     try:
         async with Stack(folder) as stack:
-            story = Story(stack, out)
+            story = Story(stack, timeline)
             problems = await story.play()
             if not problems:
                 out.print("[bold green]journal = OCPP = CDR = invoice = payment[/]")

@@ -188,6 +188,16 @@ class Stack:
             document: dict[str, Any] = answer.json()
             return document
 
+    async def reconcile(self) -> dict[str, Any]:
+        """`baywatt-cloud reconcile --json`: energy = CDR = invoice = payment, by the cloud itself."""
+        command = (sys.executable, "-m", "baywatt_cloud", "reconcile", "--json")
+        process = await asyncio.create_subprocess_exec(
+            *command, env=self._env(), stdout=asyncio.subprocess.PIPE, cwd=self.folder
+        )
+        out, _ = await process.communicate()
+        document: dict[str, Any] = json.loads(out)
+        return document
+
     # --- inner ---------------------------------------------------------------------------
 
     def _env(self) -> dict[str, str]:
