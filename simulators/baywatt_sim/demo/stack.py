@@ -189,7 +189,7 @@ class Stack:
             return document
 
     async def reconcile(self) -> dict[str, Any]:
-        """`baywatt-cloud reconcile --json`: energy = CDR = invoice = payment, by the cloud itself."""
+        """`baywatt-cloud reconcile --json`: the cloud's own proof over its ledgers."""
         command = (sys.executable, "-m", "baywatt_cloud", "reconcile", "--json")
         process = await asyncio.create_subprocess_exec(
             *command, env=self._env(), stdout=asyncio.subprocess.PIPE, cwd=self.folder

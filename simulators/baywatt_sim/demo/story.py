@@ -37,7 +37,7 @@ class Story:
         self._timeline = timeline
         self._tell = self._timeline.tell
         self._quote: Json = {}
-        self._charge_s = 3.0 if hurry else 8.0
+        self._charge_s = 2.0 if hurry else 5.0
         self.invoices: list[Json] = []
         self.pdfs: list[Path] = []
 
