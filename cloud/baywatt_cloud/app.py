@@ -24,11 +24,12 @@ from baywatt_cloud.kit.workers import Worker, running
 
 def make_services(settings: Settings, clock: UtcClock = system_clock) -> Services:
     """The collaborators of all modules; subscriptions are registered by it."""
-    modules.register_subscribers(settings)
+    payments = modules.make_payments(settings, clock)
+    modules.register_subscribers(settings, payments)
     return Services(
         settings=settings,
         database=Database(settings.database_url, clock),
-        payments=modules.make_payments(settings),
+        payments=payments,
         clock=clock,
         price_lines=modules.price_lines,
     )
@@ -39,6 +40,7 @@ def workers_of(services: Services) -> dict[str, Worker]:
     workers: dict[str, Worker] = {
         "relay": partial(relay.run, services.database),
         "sweeper": partial(sweeper.run, services),
+        **modules.workers(services),
     }
     if services.settings.mqtt_url:
         workers["mqtt"] = Link(services, services.settings.mqtt_url).run
@@ -58,6 +60,7 @@ def create_app(settings: Settings, clock: UtcClock = system_clock) -> FastAPI:
             async with running(workers_of(services) if settings.workers else {}):
                 yield
         finally:
+            await services.payments.close()
             await services.database.close()
 
     app = FastAPI(

@@ -160,6 +160,7 @@ def ingest() -> None:
             async with running(workers_of(services)):
                 await asyncio.Event().wait()
         finally:
+            await services.payments.close()
             await services.database.close()
 
     run(_check)

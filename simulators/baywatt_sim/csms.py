@@ -10,6 +10,7 @@ import base64
 import contextlib
 import http
 import json
+import ssl
 import uuid
 from collections import deque
 from collections.abc import Mapping
@@ -76,6 +77,7 @@ class CsmsSimulator:
         host: str = "127.0.0.1",
         passwords: Mapping[str, str] | None = None,
         stations: frozenset[str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.script = Script()
         self.received: deque[Received] = deque(maxlen=_LOG_ENTRIES)
@@ -83,6 +85,7 @@ class CsmsSimulator:
         self._host, self._port = host, port
         self._passwords = passwords or {}
         self._stations = stations
+        self._tls = tls
         self._peers: dict[str, _Peer] = {}
         self._seen_ids: dict[str, set[str]] = {}
         self._news = asyncio.Event()
@@ -93,7 +96,8 @@ class CsmsSimulator:
     @property
     def url(self) -> str:
         """The endpoint without the identity."""
-        return f"ws://{self._host}:{self._port}/ocpp"
+        scheme = "ws" if self._tls is None else "wss"
+        return f"{scheme}://{self._host}:{self._port}/ocpp"
 
     async def __aenter__(self) -> Self:
         self._server = await serve(
@@ -105,6 +109,7 @@ class CsmsSimulator:
             ping_interval=None,
             compression=None,
             close_timeout=0.5,
+            ssl=self._tls,
         )
         self._port = next(iter(self._server.sockets)).getsockname()[1]
         return self

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ocpp_helpers import STATION, World, connector
+
 from baywatt_contract.events import Authority, ConnectorStatus, StartSource, StopReason
 from baywatt_contract.wishes import (
     AvailabilityWish,
@@ -18,9 +22,6 @@ from baywatt_contract.wishes import (
 )
 from baywatt_edge.ocpp.v16.config import Change, Config
 from baywatt_edge.ocpp.v16.config_keys import keys_for
-from hypothesis import given
-from hypothesis import strategies as st
-from ocpp_helpers import STATION, World, connector
 
 ACCEPTED, REJECTED = {"status": "Accepted"}, {"status": "Rejected"}
 

@@ -9,11 +9,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from baywatt_contract.site_file import Authority, Station
-from baywatt_contract.wishes import ResetWish, StartWish, StopWish
-from baywatt_edge.clock import SystemClock
-from baywatt_edge.journal import Journal, NewEvent, Write
-from baywatt_edge.ocpp import BackOffRule, OcppStation
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call, call_result
 from ocpp.v16.datatypes import IdTagInfo
@@ -26,6 +21,12 @@ from ocpp.v16.enums import (
 )
 from ocpp_helpers import STATION, FakeHouse, authorised, connector, sampled, started, stopped
 from websockets.asyncio.server import ServerConnection, serve
+
+from baywatt_contract.site_file import Authority, Station
+from baywatt_contract.wishes import ResetWish, StartWish, StopWish
+from baywatt_edge.clock import SystemClock
+from baywatt_edge.journal import Journal, NewEvent, Write
+from baywatt_edge.ocpp import BackOffRule, OcppStation
 
 
 class Central(ChargePoint):
@@ -115,7 +116,7 @@ async def test_a_session_with_the_ocpp_package_as_central_system(tmp_path: Path)
             house=house,
             clock=clock,
             program_version="1.2.3",
-            rng=Random(1),
+            rng=Random(1),  # noqa: S311 - jitter
             back_off=BackOffRule(minimum_s=0.05, random_s=0.01),
         )
         (run,) = station.tasks().values()
@@ -160,5 +161,5 @@ async def _play(
     reset = await central.call(call.Reset(type=ResetType.soft))
     assert reset.status == "Accepted"
     async with asyncio.timeout(5):
-        while not house.asked(ResetWish):
+        while not house.asked(ResetWish):  # noqa: ASYNC110 - a wish wakes nobody
             await asyncio.sleep(0.01)

@@ -7,8 +7,12 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from baywatt_edge.ocpp.errors import BadOutgoingError, BusyError
 from baywatt_edge.ocpp.rpc import (
+    MAX_UNANSWERED,
     Answered,
     Asked,
     Dropped,
@@ -19,8 +23,6 @@ from baywatt_edge.ocpp.rpc import (
     new_message_id,
 )
 from baywatt_edge.ocpp.v16.dialect import dialect
-from hypothesis import given
-from hypothesis import strategies as st
 
 DIALECT = dialect()
 JSON = st.recursive(
@@ -233,3 +235,12 @@ def test_after_a_lost_connection_nothing_is_outstanding() -> None:
 
 def _status() -> dict[str, Any]:
     return {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+
+
+def test_a_flood_of_calls_is_refused_beyond_a_bound() -> None:
+    core = rpc()
+    for number in range(MAX_UNANSWERED):
+        assert isinstance(arrive(core, [2, str(number), "ClearCache", {}]), Asked)
+    assert refusal(core, [2, "more", "ClearCache", {}])[2] == "GenericError"
+    core.result("0", {"status": "Rejected"})
+    assert isinstance(arrive(core, [2, "again", "ClearCache", {}]), Asked)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ocpp_helpers import STATION, World, authorised, connector, ended, sampled, started, stopped
+
 from baywatt_contract.clock import ClockQuality, Instant
 from baywatt_contract.events import Authority as Side
 from baywatt_contract.events import SampleContext, StopReason
 from baywatt_contract.wishes import LimitWish, StopWish
+from baywatt_edge.ocpp.v16 import ledger
 from baywatt_edge.ocpp.v16.ledger import MAX_STOP_SAMPLES, id_tag
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from ocpp_helpers import STATION, World, authorised, connector, ended, sampled, started, stopped
 
 TRANSACTIONAL = ("StartTransaction", "MeterValues", "StopTransaction")
 
@@ -359,3 +361,65 @@ def test_whatever_happens_between_them_every_message_goes_once_and_in_order(
     assert rows == sorted(rows)
     stops = {p["transactionId"]: p["meterStop"] for p in world.payloads("StopTransaction")}
     assert stops == {101: 6000, 102: 6000}
+
+
+def test_a_row_that_cannot_be_read_does_not_hold_up_the_others() -> None:
+    world = World()
+    world.begin()
+    world.journal.append(sampled("s1", 1))
+    world.journal.rows[-1].data["energy_wh"] = "garbage"
+    world.happen(stopped("s1", 1))
+    assert actions(world) == ["StartTransaction", "StopTransaction"]
+    assert any("passed over" in notice for notice in world.notices)
+
+
+def test_a_message_that_can_never_be_sent_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    monkeypatch.setattr(ledger, "id_tag", lambda token: token)  # a bug that makes it too long
+    world.happen(authorised("s1", 1), started("s1", 1, token="x" * 21))
+    world.happen(authorised("s2", 2), started("s2", 2))
+    assert [p["connectorId"] for p in world.payloads("StartTransaction")] == [2]
+    assert any("dropped" in notice for notice in world.notices)
+
+
+def test_after_a_start_or_stop_the_next_message_waits_until_it_is_written_down() -> None:
+    world = World()
+    world.begin()
+    world.crash_before_save = True
+    world.happen(sampled("s1", 1), stopped("s1", 1))
+    world.begin("s2", 2)
+    assert actions(world) == ["StartTransaction", "MeterValues", "StopTransaction"]
+
+
+def test_a_long_backlog_is_read_in_bounds_and_delivered_whole() -> None:
+    world = World()
+    world.disconnect()
+    world.begin()
+    for number in range(1500):
+        world.journal.append(sampled("s1", 1, energy_wh=5001 + number))
+    while world.core.delivery.wants_rows:
+        first = world.core.delivery.read_to
+        rows = world.journal.rows[first : first + 200]
+        world._do(world.core.rows(rows, world.clock.now()))
+    assert 1000 <= world.core.delivery.queued <= 1200
+    world.hold = True
+    world.connect()
+    for _ in range(1000):
+        world.answer_last()
+    assert world.core.delivery.wants_rows
+    world.feed()
+    for _ in range(501):
+        world.answer_last()
+    energies = [
+        p["meterValue"][0]["sampledValue"][0]["value"] for p in world.payloads("MeterValues")
+    ]
+    assert energies == [str(5001 + number) for number in range(1500)]
+
+
+def test_a_stop_whose_start_was_never_seen_goes_with_minus_one() -> None:
+    """Errata 3.18."""
+    world = World()
+    world.happen(stopped("s1", 1))
+    assert world.payloads("StopTransaction")[0]["transactionId"] == -1

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from ocpp_helpers import STATION, FakeHouse, authorised, connector, sampled, started, stopped
+
 from baywatt_contract.clock import Instant
 from baywatt_contract.events import Payload
 from baywatt_contract.site_file import Authority, Station
@@ -19,8 +27,8 @@ from baywatt_contract.wishes import ResetWish
 from baywatt_edge.clock import SystemClock
 from baywatt_edge.journal import Journal, NewEvent, Write
 from baywatt_edge.ocpp import BackOffRule, OcppStation
+from baywatt_edge.ocpp.transport import Endpoint
 from baywatt_sim.csms import CsmsSimulator
-from ocpp_helpers import STATION, FakeHouse, authorised, connector, sampled, started, stopped
 
 QUICK = BackOffRule(minimum_s=0.05, random_s=0.02, repeats=1)
 
@@ -55,7 +63,7 @@ class Site:
             house=self.house,
             clock=self.clock,
             program_version="1.2.3",
-            rng=Random(7),
+            rng=Random(7),  # noqa: S311 - jitter
             back_off=QUICK,
             pong_s=0.3,
         )
@@ -103,7 +111,7 @@ async def running(folder: Path, url: str, **station: Any) -> AsyncIterator[Site]
 async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
     """Wait for something that has no event of its own, with a bound."""
     async with asyncio.timeout(timeout_s):
-        while not true():
+        while not true():  # noqa: ASYNC110 - a log record or a counter wakes nobody
             await asyncio.sleep(0.01)
 
 
@@ -302,11 +310,55 @@ async def test_configuration_survives_a_restart(csms: CsmsSimulator, tmp_path: P
         assert answer["configurationKey"][0]["value"] == "5"
 
 
-async def test_the_identity_is_percent_encoded_after_one_slash(tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", ["ws://host/ocpp", "ws://host/ocpp/"])
+def test_the_identity_is_percent_encoded_after_one_slash(base: str) -> None:
     """1.6J 3.1.1."""
-    async with CsmsSimulator() as csms, running(tmp_path, csms.url + "/"):
-        await csms.wait_for("BootNotification")
-        assert csms.received[0].station == STATION
+    assert Endpoint("A B/C%", base, ("ocpp1.6",)).url == "ws://host/ocpp/A%20B%2FC%25"
+
+
+async def test_tls_by_url_checks_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Security profile 2: wss and a password."""
+    certificate, context = _self_signed(tmp_path)
+    async with CsmsSimulator(passwords={STATION: "secret"}, tls=context) as csms:
+        url = csms.url.replace("127.0.0.1", "localhost")
+        with caplog.at_level(logging.WARNING, "baywatt_edge.ocpp"):
+            async with running(tmp_path / "a", url, csms_password="secret"):
+                await until(lambda: bool(caplog.records))
+        assert "certificate" in caplog.records[0].getMessage()
+        assert csms.connections == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        async with running(tmp_path / "b", url, csms_password="secret"):
+            await csms.wait_for("BootNotification")
+
+
+def _self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for localhost that is its own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "csms.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return file, context
 
 
 async def test_a_station_without_csms_or_version_has_no_tasks(tmp_path: Path) -> None:
@@ -314,3 +366,15 @@ async def test_a_station_without_csms_or_version_has_no_tasks(tmp_path: Path) ->
         async with running(tmp_path, "ws://127.0.0.1:1/ocpp", **changes) as site:
             assert site.ocpp.tasks() == {}
             assert (await site.ocpp.authorise("CARD", 1)).accepted is None
+
+
+async def test_transactions_that_cannot_be_read_are_given_up_with_a_line(
+    csms: CsmsSimulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path, csms.url) as site:
+        await csms.wait_for("StatusNotification", 3)
+        key = f"ocpp:{STATION}:transactions"
+        await site.journal.submit(Write(documents={key: {"s1": "garbage"}})).done()
+        await site.restart()
+        await csms.wait_for("BootNotification", 2)
+    assert any("open transactions cannot be read" in r.getMessage() for r in caplog.records)

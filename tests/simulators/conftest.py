@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from baywatt_contract.site_load import parse_site_file
 from baywatt_sim.broker import free_port
 from baywatt_sim.client import SimClient

@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
 from baywatt_sim.csms import CsmsSimulator
 from baywatt_sim.csms_checks import problems
 from baywatt_sim.csms_cli import run_csms
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 START = {
     "connectorId": 1,

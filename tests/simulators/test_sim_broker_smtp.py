@@ -7,6 +7,7 @@ from email.message import EmailMessage
 import aiomqtt
 import aiosmtplib
 import pytest
+
 from baywatt_sim.broker import LOOPBACK, BrokerFailedError, EmbeddedBroker, free_port
 from baywatt_sim.smtp_sink import SmtpSink
 

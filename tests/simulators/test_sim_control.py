@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
 from baywatt_sim.broker import free_port
 from baywatt_sim.client import ControlError, SimClient
 

@@ -6,6 +6,9 @@ import math
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from baywatt_sim.devices.eastron import EastronMeter, Measured
 from baywatt_sim.devices.heidelberg import (
     COMMAND,
@@ -23,8 +26,6 @@ from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.pdu import ModbusFault, NoAnswerError, Space
 from baywatt_sim.wire.socketcand import CanFrame
 from baywatt_sim.world import DcSource, Outlet, World
-from hypothesis import given
-from hypothesis import strategies as st
 
 MAX_START_KWH = 8000
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from baywatt_sim.vehicle import Vehicle
-from baywatt_sim.world import STEP_S, DcSource, Outlet, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from baywatt_sim.vehicle import Vehicle
+from baywatt_sim.world import STEP_S, DcSource, Outlet, World
 
 # IEC 61851-1 Annex A allows 5 s; the simulated car promises 2 s.
 REACTION_S = 2.0

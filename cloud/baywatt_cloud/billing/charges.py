@@ -86,7 +86,7 @@ def bill(priced: Priced) -> Bill:
     """The figures: each line rounded half up once, tax once per rate."""
     lines = [*_used(priced), *_adjustments(priced)]
     figures = total(
-        (Line(_label(line), line.excl_vat, line.vat_percent) for line in lines), priced.currency
+        (Line(label_of(line), line.excl_vat, line.vat_percent) for line in lines), priced.currency
     )
     charges = tuple(
         _charge(line, minor) for line, minor in zip(lines, figures.lines_minor, strict=True)
@@ -123,18 +123,24 @@ def _share(line: PricedLine, percent: Fraction, incl: Fraction) -> PricedLine:
     return PricedLine(line.dimension, line.clause, Fraction(1), excl, percent, excl, incl)
 
 
-def _label(line: PricedLine) -> str:
+def label_of(line: PricedLine) -> str:
+    """What people call the line."""
     name, _ = _LABELS[line.dimension]
     return f"Reservation: {name.lower()}" if line.reservation else name
 
 
+def unit_of(line: PricedLine) -> str:
+    """`kWh`, `h`, or nothing."""
+    return _LABELS[line.dimension][1]
+
+
 def _charge(line: PricedLine, amount_minor: int) -> Charge:
     return Charge(
-        label=_label(line),
+        label=label_of(line),
         dimension=line.dimension,
         clause=line.clause,
         quantity=line.quantity,
-        unit=_LABELS[line.dimension][1],
+        unit=unit_of(line),
         unit_price=line.unit_price,
         tax_percent=line.vat_percent,
         amount_minor=amount_minor,

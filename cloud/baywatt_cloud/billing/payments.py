@@ -80,3 +80,7 @@ class GatewayPayments:
         hold.state, hold.captured_minor = HoldState.CAPTURED, amount_minor
         hold.released_minor = hold.amount_minor - amount_minor
         hold.changed_ms = self._clock()
+
+    async def close(self) -> None:
+        """Let go of the gateway."""
+        await self.gateway.close()

@@ -36,6 +36,7 @@ class Report:
     """What was compared and what differs."""
 
     sessions: int
+    billed_elsewhere: int
     energy_wh: int
     invoiced_minor: dict[str, int]
     paid_minor: dict[str, int]
@@ -70,6 +71,7 @@ async def reconcile(db: AsyncSession, gateway: PaymentGateway | None) -> Report:
         found.extend(_of_gateway(holds, {each.id: each for each in await gateway.all()}))
     return Report(
         sessions=len(sessions),
+        billed_elsewhere=sum(session.bill != "cloud" for session in sessions),
         energy_wh=sum(cdr.energy_wh for cdr in cdrs.values()),
         invoiced_minor=_sums((row.currency, row.gross_minor) for row in invoices.values()),
         paid_minor=_sums((row.currency, row.paid_minor) for row in payments.values()),

@@ -26,15 +26,20 @@ from baywatt_cloud.models import Booking, ChargingSession, DomainEvent
 
 def register(payments: GatewayPayments) -> None:
     """Listen for finished sessions and issued invoices."""
-    subscribe("billing.issue", ["ChargingCompleted"], on_completed)
+    subscribe("billing.issue", ["ChargingCompleted"], partial(on_completed, payments))
     subscribe("billing.collect", ["InvoiceIssued"], partial(on_issued, payments))
 
 
-async def on_completed(db: AsyncSession, event: DomainEvent) -> None:
+async def on_completed(payments: GatewayPayments, db: AsyncSession, event: DomainEvent) -> None:
     """Bill a session once; what cannot be priced is parked with the reason."""
     session = await db.get(ChargingSession, event.data["session_id"], with_for_update=True)
-    if session is None or session.bill != "cloud":
-        return  # billed_elsewhere: the other ledger makes the only CDR
+    if session is None:
+        return
+    if session.bill != "cloud":  # billed_elsewhere: the other ledger makes the only CDR
+        hold = await hold_of(db, session.id)
+        if hold is not None:
+            await payments.release(db, hold.id)
+        return
     await bill_session(db, session, trace=event.trace)
 
 

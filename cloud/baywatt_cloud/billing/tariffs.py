@@ -1,32 +1,15 @@
-"""Which tariff applies, and reading a stored one."""
+"""The tariff a session was frozen to, read and checked."""
 
 from __future__ import annotations
 
 from pydantic import ValidationError
-from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.billing.errors import CannotBillError
+from baywatt_cloud.charging.tariffs import tariff_at
 from baywatt_cloud.models import ChargingSession, Tariff
 from baywatt_contract.messages import items_hash
 from baywatt_contract.tariff import Tariff as Ocpi
-
-
-async def tariff_at(db: AsyncSession, site_id: str, at_ms: int) -> Tariff | None:
-    """The newest version valid at the moment: the site's own before the default of all sites."""
-    found: Tariff | None = await db.scalar(
-        select(Tariff)
-        .where(or_(Tariff.site_id == site_id, Tariff.site_id.is_(None)))
-        .where(Tariff.valid_from_ms <= at_ms)
-        .order_by(
-            Tariff.site_id.is_(None),
-            Tariff.valid_from_ms.desc(),
-            Tariff.created_ms.desc(),
-            Tariff.version.desc(),
-        )
-        .limit(1)
-    )
-    return found
 
 
 async def frozen_tariff(db: AsyncSession, session: ChargingSession) -> Tariff:

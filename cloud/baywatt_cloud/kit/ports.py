@@ -23,6 +23,10 @@ class Payments(Protocol):
         """Give back what has not been captured; unknown and released holds are no error."""
         ...
 
+    async def close(self) -> None:
+        """Let go of connections when the process ends."""
+        ...
+
 
 class PostPaid:
     """Payments for installations without a gateway: nothing is held, everything is invoiced."""
@@ -37,3 +41,6 @@ class PostPaid:
     async def release(self, db: AsyncSession, hold_id: str) -> None:
         """Nothing was held."""
         del db, hold_id
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

@@ -181,7 +181,11 @@ class Site:
     async def run(self) -> int:
         """Run until asked to stop or the journal fails."""
         self._supervise("crank", self.crank.run, Criticality.SAFETY, 5.0)
-        self._supervise_all(self.devices.tasks(), Criticality.TELEMETRY, 30.0)
+        controls = {self.file.device(each.control).bus for each in self.file.connectors}
+        for name, task in self.devices.tasks().items():
+            holds_current = name.removeprefix("bus:") in controls
+            criticality = Criticality.SAFETY if holds_current else Criticality.TELEMETRY
+            self._supervise(name, task, criticality, 30.0)
         for station in self.stations.values():
             self._supervise_all(station.tasks(), Criticality.MONEY, 90.0)
         if self.sync is not None:

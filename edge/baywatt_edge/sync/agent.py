@@ -240,8 +240,13 @@ class SyncAgent:
         async with self._holding:
             if hold.document.rev <= self._core.revisions.get(hold.leaf, -1):
                 return
-            body = hold.document.model_dump(mode="json", exclude_none=True)
-            await self._journal.submit(Write(documents={f"{PREFIX}{hold.leaf}": body})).done()
+            try:
+                body = hold.document.model_dump(mode="json", exclude_none=True)
+                stored = self._journal.submit(Write(documents={f"{PREFIX}{hold.leaf}": body}))
+            except ValueError as error:
+                self._note(f"{hold.leaf} revision {hold.document.rev} cannot be stored: {error}")
+                return
+            await stored.done()
             if wish := state_wish(hold.leaf, hold.document):
                 await self._house.wish(wish)
             births = self._core.held(hold.leaf, hold.document.rev)

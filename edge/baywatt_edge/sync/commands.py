@@ -73,7 +73,7 @@ def parse_command(payload: bytes) -> Command | Refusal:
     if not isinstance(ident, str) or not 0 < len(ident) <= MAX_ID:
         raise BadPayloadError("a command without a usable id")
     kind = value.get("kind")
-    if kind not in set(CommandKind):
+    if kind not in tuple(CommandKind):
         return Refusal(ident, f"unknown kind of command {str(kind)[:40]!r}")
     try:
         command = Command.model_validate(value)

@@ -72,6 +72,8 @@ class Session:
 
     async def _listen(self) -> None:
         async for topic, payload in self._link.messages():
+            for stream in STREAMS:
+                self._core.grown(stream, self._journal.last(Stream(stream)))
             self.apply(self._core.message(topic, payload, self._clock.now()))
 
     async def _pump(self, beat: Beat) -> None:

@@ -129,10 +129,10 @@ class Driver:
         command = await self.post(path, body)
         answer = await until(
             lambda: self.get(f"/charging/commands/{command['command_id']}"),
-            lambda seen: seen["status"] in {"DONE", "REFUSED", "EXPIRED"},
+            lambda seen: seen["status"] in {"done", "refused", "expired"},
             what=f"the site's answer to {path}",
         )
-        if answer["status"] != "DONE":
+        if answer["status"] != "done":
             raise ApiError(f"the site refused: {answer['reason']}")
         return str(answer["session_id"])
 

@@ -74,7 +74,6 @@ class HeidelbergWallbox:
         self._outlet.shown = self._overruling()
         allowed = self._allowed(now)
         self._outlet.offered_a = self.limit_a if allowed else 0.0
-        self._outlet.locked = self._outlet.vehicle is not None
         self._drive_contactor(now, allowed)
 
     def read(self, space: Space, address: int, count: int) -> Sequence[int]:

@@ -1,0 +1,1 @@
+"""Pages for drivers and operators: server-rendered, no build step, over the same services."""
