@@ -85,7 +85,11 @@ def guard(work: Callable[[], Awaitable[None]]) -> None:
     """Run a coroutine, with one clear line and an exit code for what fails."""
 
     async def go() -> None:
-        await work()
+        try:
+            await work()
+        except DBAPIError:
+            await asyncio.sleep(0.1)  # the thread of a failed SQLite connection answers to the loop
+            raise
 
     try:
         asyncio.run(go())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -69,9 +70,26 @@ def unpack(payload: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
     if len(payload) > MAX_WIRE_BYTES:
         raise BadPayloadError(f"{len(payload)} bytes on the wire, at most {MAX_WIRE_BYTES}")
     try:
-        return json.loads(_inflate(payload) if payload[:1] == b"\x78" else payload)
+        return _parsed(_inflate(payload) if payload[:1] == b"\x78" else payload)
+    except BadPayloadError:
+        raise
     except (ValueError, RecursionError, zlib.error) as error:
         raise BadPayloadError(f"neither JSON nor deflated JSON: {error}") from error
+
+
+def _parsed(body: bytes) -> Any:  # noqa: ANN401
+    """Strict JSON: what Python alone understands would fail at the database or the next reader."""
+    value = json.loads(body, parse_float=_finite, parse_constant=_finite)
+    if b"\\u" in body:  # only an escape can bring half a surrogate pair in
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise BadPayloadError(f"{text} is no JSON number")
+    return number
 
 
 def _inflate(payload: bytes) -> bytes:

@@ -96,7 +96,8 @@ def parse_site_file(text: str, file: str, extra_rules: Iterable[Rule] = ()) -> S
 
 def _shape_problem(file: str, lines: dict[tuple[str | int, ...], int], e: ErrorDetails) -> Problem:
     path = tuple(e["loc"])
-    given = "" if e["type"] == "missing" else _shown(e["input"])
+    silent = e["type"] == "missing" or "password" in str(path[-1:])  # no secret in a message
+    given = "" if silent else _shown(e["input"])
     message = e["msg"][0].lower() + e["msg"][1:] + given
     fix = _FIXES.get(e["type"], "correct the value")
     return Problem(file, _line_of(lines, path), _dotted(path), message, fix)

@@ -141,7 +141,6 @@ class HostLink:
                 self._decoder.bad_frames += 1
             else:
                 events += self._receive(message, now_ms)
-        self._deadline_ms = now_ms  # an answer may be due
         return events
 
     def handle_timer(self, now_ms: int) -> list[Event]:
@@ -255,7 +254,7 @@ class HostLink:
                 f"this program {MAJOR}.{MINOR}: update the board's firmware"
             )
         self.phase = Phase.PARAMETERS
-        self._heard_ms = now_ms
+        self._heard_ms = self._deadline_ms = now_ms
         self._sent_ms = None
         session, block = self._session, self._parameters
         self._requests.ask(lambda number: m.SetParameters(session, number, block))
@@ -264,6 +263,7 @@ class HostLink:
     def _answered(self, answer: m.Parameters | m.LatchAnswer, now_ms: int) -> list[Event]:
         if not self._requests.answered(answer):
             return []
+        self._deadline_ms = now_ms  # the next request or the first order may be due
         if isinstance(answer, m.LatchAnswer):
             return [LatchAnswered(answer.channel, answer.result, answer.latched)]
         if answer.result is not Result.DONE or answer.block != self._parameters:
@@ -303,6 +303,7 @@ class HostLink:
         assert self.welcome is not None  # noqa: S101 - the session began with it
         self._acks.append(m.CardAck(self._session, card.counter))
         last = None if self._card is None else self._card[1]
+        self._deadline_ms = self._heard_ms  # the acknowledgement is due
         if not is_newer(card.counter, last):
             return []
         self._card = (self.welcome.boot_counter, card.counter)

@@ -145,7 +145,7 @@ class SimClient:
         self,
         holds: Callable[[StateSeen], bool],
         *,
-        timeout_s: float = 10.0,
+        timeout_s: float = 20.0,
         every_s: float = 0.05,
         what: str = "the state",
     ) -> StateSeen:

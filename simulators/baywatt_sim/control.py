@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from baywatt_contract.observations import FaultCode
 from baywatt_contract.site_file import Connector
-
 from baywatt_sim import control_bodies as bodies
 from baywatt_sim.devices.board_station import BoardStation
 from baywatt_sim.site import SimDevice, SimSite

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from baywatt_contract.site_file import GridPhase
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from baywatt_contract.site_file import GridPhase
 
 Amps = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from baywatt_contract.site_file import Bus, SiteFile
-
 from baywatt_sim.devices.base import Ticking
 from baywatt_sim.devices.board_station import BoardStation
 from baywatt_sim.devices.eastron import EastronMeter

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from baywatt_contract.site_file import Bus, BusKind, Connector, Device, SiteFile
-
 from baywatt_sim.board import SimulatedBoard
 from baywatt_sim.devices.base import serial_of
 from baywatt_sim.devices.board_station import BoardStation

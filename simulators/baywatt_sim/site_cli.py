@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from baywatt_contract.site_load import BadSiteFileError, load_site_file
 
+from baywatt_contract.site_load import BadSiteFileError, load_site_file
 from baywatt_sim.control import Control
 from baywatt_sim.control_api import control_app
 from baywatt_sim.http_server import HttpServer

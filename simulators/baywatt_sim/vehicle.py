@@ -39,8 +39,8 @@ class Vehicle:
 
     @property
     def wants(self) -> bool:
-        """Whether it would charge if it were allowed."""
-        return self.ready and self.soc < 1.0
+        """Whether it would charge if it were allowed; an external car decides that itself."""
+        return self.ready and (self.soc < 1.0 or self.iso15118 == "external")
 
     @property
     def pilot(self) -> Pilot:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from baywatt_contract.observations import Pilot
-
 from baywatt_sim.vehicle import Vehicle
 
 NOMINAL_V = 230.0

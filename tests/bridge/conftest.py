@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
+
 from baywatt_bridge.host import HostLink, Target
 from baywatt_bridge.host_events import ChannelState, Event
 from baywatt_bridge.messages import ChannelInfo, ChannelReport, ParameterBlock
@@ -127,6 +128,6 @@ def bench() -> Bench:
     return Bench()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_bench() -> type[Bench]:
     return Bench

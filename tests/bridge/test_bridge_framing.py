@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from baywatt_bridge.errors import BadFrameError
 from baywatt_bridge.framing import (
     MAX_PAYLOAD_BYTES,
@@ -16,8 +19,6 @@ from baywatt_bridge.framing import (
     decode_frame,
     encode_frame,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 PAYLOADS = st.binary(min_size=1, max_size=MAX_PAYLOAD_BYTES)
 RUNS = range(1, 255)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from baywatt_bridge.host import Target
 from baywatt_bridge.host_events import Connected, LinkLost
 from baywatt_bridge.vocabulary import ChannelKind, HostLoss

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from baywatt_bridge import messages as m
 from baywatt_bridge.decoding import decode
 from baywatt_bridge.encoding import encode
@@ -19,8 +22,6 @@ from baywatt_bridge.vocabulary import (
     Result,
     SelfTest,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 U8, U16, U32 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32))
 TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=16)

@@ -13,8 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import baywatt_bridge
 import pytest
+
+import baywatt_bridge
 from baywatt_bridge import messages, vocabulary
 from baywatt_bridge.decoding import decode
 from baywatt_bridge.encoding import encode

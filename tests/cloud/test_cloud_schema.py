@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from alembic import command
+from sqlalchemy import Connection, text
+
 from baywatt_cloud.kit.db import Database
 from baywatt_cloud.kit.migrate import NewerSchemaError, config, is_current, migrate
-from sqlalchemy import Connection, text
 
 
 def _check(connection: Connection) -> None:
@@ -36,7 +37,11 @@ async def test_down_to_nothing_and_up_again(database: Database) -> None:
 
 
 async def test_a_database_of_a_newer_program_is_refused(database: Database) -> None:
+    set_to = text("UPDATE alembic_version SET version_num = :version")
     async with database.write() as db:
-        await db.execute(text("UPDATE alembic_version SET version_num = 'future'"))
+        before = await db.scalar(text("SELECT version_num FROM alembic_version"))
+        await db.execute(set_to, {"version": "future"})
     with pytest.raises(NewerSchemaError, match="future"):
         await migrate(database)
+    async with database.write() as db:
+        await db.execute(set_to, {"version": before})

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from baywatt_contract.tariff import Period, PeriodState, Tariff, price
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from baywatt_contract.tariff import Period, PeriodState, Tariff, price
 
 # Clock changes lie within reach of both starts, in both directions.
 STARTS = st.sampled_from(

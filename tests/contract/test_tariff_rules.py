@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+
 from baywatt_contract.tariff import Period, PeriodState, Priced, Tariff, price
 from baywatt_contract.tariff.border import BadRequestError, read_request, to_json
 from baywatt_contract.tariff.errors import BadPeriodsError, BadTimeZoneError

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from baywatt_edge.devices.serial_port import (
     PortLostError,
     PortUnavailableError,

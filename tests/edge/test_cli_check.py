@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
+
 from baywatt_edge.cli.app import app
 from baywatt_edge.cli.exits import Exit
-from typer.testing import CliRunner, Result
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "harbour" / "site.toml"
 

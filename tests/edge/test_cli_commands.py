@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from control_doubles import MemoryHouse, MemoryJournal
+from typer.testing import CliRunner, Result
+
 from baywatt_contract.envelope import Event
 from baywatt_contract.wishes import Outcome, StartWish, UnlockWish
 from baywatt_edge.cli.app import app
 from baywatt_edge.cli.exits import CliError, Exit
 from baywatt_edge.control import ControlServer
-from control_doubles import MemoryHouse, MemoryJournal
-from typer.testing import CliRunner, Result
 
 
 class Served:
@@ -34,7 +35,21 @@ class Served:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        parts = {"csms": {"HARBOUR-1": {"state": "online", "version": "1.6", "queue": 3}}}
+        parts = {
+            "csms": {
+                "HARBOUR-1": {"state": "online", "version": "1.6", "queue": 3},
+                "HARBOUR-2": {"state": "offline", "version": None, "queue": 0},
+            },
+            "buses": {
+                "meters": {
+                    "grid": {"up": True, "detail": ""},
+                    "meter-2": {"up": False, "detail": "no answer for 12 s"},
+                }
+            },
+            "children": {
+                "sync": {"ok": False, "criticality": "money", "last_error": "", "restarts": 3}
+            },
+        }
         server = ControlServer(self.path, self.house, self.journal, lambda: parts)
         task = asyncio.create_task(server.run(self._up.set))
         await self._stop.wait()
@@ -76,6 +91,10 @@ def test_status_fits_eighty_columns_and_shows_what_matters(served: Served) -> No
     assert max(len(line) for line in screen.splitlines()) <= 80
     for word in ("harbour", "Charging", "16.1", "11.00", "HARBOUR-1 online", "A1 occupied"):
         assert word in screen
+    assert "None" not in screen
+    assert "meter-2 on meters is silent: no answer for 12 s" in screen
+    assert "grid on" not in screen
+    assert "task sync: silent, 3 restarts" in screen
 
 
 def test_why_is_a_chain(served: Served) -> None:

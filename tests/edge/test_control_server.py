@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from control_doubles import MemoryHouse, MemoryJournal
+
 from baywatt_contract.envelope import Event
 from baywatt_contract.events import Authority, StartSource
 from baywatt_contract.wishes import (
@@ -24,7 +26,6 @@ from baywatt_contract.wishes import (
 )
 from baywatt_edge.control import ControlServer, ControlSocketError, socket_file
 from baywatt_edge.control.http import MAX_BODY_BYTES, MAX_HEAD_BYTES, Limits
-from control_doubles import MemoryHouse, MemoryJournal
 
 LIMITS = Limits(request_s=0.3, answer_s=0.3, drain_s=0.3)
 

@@ -7,12 +7,14 @@ import struct
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from baywatt_contract.observations import Quantity
 from baywatt_edge.devices.blocks import Block, compile_blocks
 from baywatt_edge.devices.decode import decode_block, encode, raw_current, raw_value
-from baywatt_edge.devices.profile import WORDS, Modbus, Register, RegisterType
-from hypothesis import given
-from hypothesis import strategies as st
+from baywatt_edge.devices.profile import Modbus
+from baywatt_edge.devices.register import WORDS, Register, RegisterType
 
 
 def register(**kind: object) -> Register:
@@ -33,6 +35,7 @@ def float_words(value: float) -> tuple[int, ...]:
 ENERGY = register(type="float32", unit="kWh", quantity="energy_import_wh")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 8_191_999))
 def test_a_float_of_kwh_holds_every_watt_hour_below_8192_kwh(energy_wh: int) -> None:
     assert decoded(ENERGY, float_words(energy_wh / 1000)) == energy_wh
@@ -80,6 +83,7 @@ def test_a_bit_is_a_bit() -> None:
 NUMERIC = [t for t in RegisterType if t not in (RegisterType.STRING, RegisterType.BIT)]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(NUMERIC),
     st.sampled_from(["big", "little"]),
@@ -90,6 +94,7 @@ def test_no_answer_of_any_shape_raises(kind: RegisterType, order: str, words: li
     decode_block(Block(4, 0, reg.width, (reg,)), tuple(words))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NUMERIC), st.sampled_from(["big", "little"]), st.integers(0, 32_767))
 def test_what_is_encoded_is_decoded_again(kind: RegisterType, order: str, raw: int) -> None:
     reg = register(type=kind, word_order=order)
@@ -101,6 +106,7 @@ def test_a_value_that_does_not_fit_is_not_encoded() -> None:
         encode(register(type="uint16"), 65_536)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 32_000), st.sampled_from(["0.1", "1", "0.01", "0.003"]))
 def test_a_limit_is_never_rounded_up(limit_ma: int, scale: str) -> None:
     reg = register(type="uint16", scale=Decimal(scale), unit="A")
@@ -132,6 +138,7 @@ def layouts(draw: st.DrawFn) -> tuple[list[Register], Modbus]:
     return registers, modbus
 
 
+@settings(deadline=None)
 @given(layouts())
 def test_blocks_cover_every_register_within_all_limits(
     layout: tuple[list[Register], Modbus],

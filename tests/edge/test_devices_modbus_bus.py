@@ -7,15 +7,17 @@ import logging
 from pathlib import Path
 
 import pytest
+from devices_rig import Ears, Registers, device, meter_model, profile, rtu_bus, rtu_rig, running
+
 from baywatt_contract.observations import LinkChanged, MeterReading, Quality, Quantity, ReadMeter
 from baywatt_contract.site_file import Bus
 from baywatt_edge.clock import SystemClock
+from baywatt_edge.devices.capture import Direction, FrameRing
 from baywatt_edge.devices.drivers.meter import MeterDriver
 from baywatt_edge.devices.modbus_bus import ModbusBus
 from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.modbus_tcp import GatewayUnit, ModbusTcpServer
 from baywatt_sim.wire.rtu_slave import RtuSlave
-from devices_rig import Ears, Registers, device, meter_model, profile, rtu_bus, rtu_rig, running
 
 
 def meter(name: str, unit: int, **manners: object) -> MeterDriver:
@@ -29,9 +31,9 @@ def owner(tmp_path: Path, ears: Ears, *drivers: MeterDriver, bus: Bus | None = N
 
 async def test_a_meter_on_a_serial_line_is_read_whole(tmp_path: Path) -> None:
     ears = Ears()
-    async with rtu_rig(tmp_path, {1: meter_model(1_234_567)}):
-        async with running(owner(tmp_path, ears, meter("grid", 1))):
-            reading = await ears.wait(MeterReading)
+    bus = owner(tmp_path, ears, meter("grid", 1))
+    async with rtu_rig(tmp_path, {1: meter_model(1_234_567)}), running(bus):
+        reading = await ears.wait(MeterReading)
     assert reading.quality is Quality.GOOD
     assert reading.energy_wh == 1_234_567
     assert reading.power_w == 6900
@@ -133,9 +135,9 @@ async def test_two_devices_with_one_id_are_named(
 
 async def test_a_device_that_refuses_is_told_apart_from_a_silent_one(tmp_path: Path) -> None:
     ears = Ears()
-    async with rtu_rig(tmp_path, {1: Registers({}, {})}):
-        async with running(owner(tmp_path, ears, meter("grid", 1))):
-            down = await ears.wait(LinkChanged)
+    bus = owner(tmp_path, ears, meter("grid", 1))
+    async with rtu_rig(tmp_path, {1: Registers({}, {})}), running(bus):
+        down = await ears.wait(LinkChanged)
     assert not down.up
     assert "refuses registers 0 to 75 with exception 2" in down.detail
     assert "eastron-sdm630" in down.detail
@@ -221,3 +223,60 @@ async def test_a_peer_that_speaks_something_else_is_an_outage_not_a_crash(
     assert "does not speak Modbus TCP" in caplog.text
     server.close()
     await server.wait_closed()
+
+
+async def test_rtu_over_tcp(tmp_path: Path) -> None:
+    slave = RtuSlave(1, meter_model(42_000))
+    loop = asyncio.get_running_loop()
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1):  # the worst tunnel: byte by byte
+            for reply in slave.receive(data, loop.time()):
+                for byte in reply.data:
+                    writer.write(bytes([byte]))
+                    await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    bus = Bus(id="rs485", kind="rtu-over-tcp", host="127.0.0.1", tcp_port=port)
+    ears = Ears()
+    async with running(owner(tmp_path, ears, meter("a", 1), bus=bus)):
+        assert (await ears.wait(MeterReading)).energy_wh == 42_000
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_tcp_host_that_does_not_listen_is_one_clear_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus = Bus(id="rs485", kind="modbus-tcp", host="127.0.0.1", tcp_port=9)
+    ears = Ears()
+    async with running(owner(tmp_path, ears, meter("a", 1), bus=bus)):
+        await ears.wait(LinkChanged)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "tcp://127.0.0.1:9 cannot be reached" in line
+    assert "check host, tcp_port and power" in line
+
+
+async def test_every_frame_passes_the_tap(tmp_path: Path) -> None:
+    ears = Ears()
+    bus = owner(tmp_path, ears, meter("grid", 1))
+    async with rtu_rig(tmp_path, {1: meter_model()}), running(bus):
+        await ears.wait(MeterReading)
+    captured = list(bus.ring)
+    assert captured[0].direction is Direction.OUT
+    assert captured[0].data.hex() == "01040000004cf1ff"
+    answer = b"".join(each.data for each in captured[1:] if each.direction is Direction.IN)
+    assert answer[:3] == bytes([1, 4, 152])
+    moments = [each.mono_us for each in captured]
+    assert moments == sorted(moments)
+
+
+def test_the_tap_is_bounded() -> None:
+    ring = FrameRing("b", frames=10)
+    for number in range(100):
+        ring.add(number, Direction.IN, bytes(10_000))
+    assert len(ring) == 10
+    assert [each.mono_us for each in ring] == list(range(90, 100))
+    assert all(len(each.data) == 512 for each in ring)

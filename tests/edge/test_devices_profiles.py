@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from baywatt_contract.site_file import Connector, Device
 from baywatt_edge.devices.blocks import compile_blocks
 from baywatt_edge.devices.drivers.bay import BayDriver

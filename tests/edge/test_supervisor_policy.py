@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from baywatt_edge.supervisor import policy
-from baywatt_edge.supervisor.policy import Child, Criticality, Phase, RestartPolicy
 from hypothesis import given
 from hypothesis import strategies as st
+
+from baywatt_edge.supervisor import policy
+from baywatt_edge.supervisor.policy import Child, Criticality, Phase, RestartPolicy
 
 HEARTBEAT_MS = 1000
 POLICY = RestartPolicy(base_ms=200, cap_ms=30_000, intensity=5, window_ms=300_000, slow_ms=300_000)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from baywatt_contract.house import Beat
 from baywatt_edge.supervisor import Criticality, Supervisor, SystemdNotifier
 from baywatt_edge.supervisor.policy import RestartPolicy

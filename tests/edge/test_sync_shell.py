@@ -7,7 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,19 +184,19 @@ class Site:
         await self.journal.close()
 
 
-Starter = Callable[[], Awaitable[Site]]
+Starter = Callable[..., Awaitable[Site]]
 
 
 @pytest.fixture
 async def start(tmp_path: Path, port: int) -> AsyncIterator[Starter]:
     started: list[Site] = []
 
-    async def start_() -> Site:
+    async def start_(password: str | None = None) -> Site:
         journal = await Journal.open(
             tmp_path, SITE, quota_bytes=1 << 20, mono_now=mono_ms, hold_telemetry_s=0.05
         )
         house, clock, beats = ListeningHouse(), TurnableClock(), [0]
-        cloud = Cloud(url=f"mqtt://127.0.0.1:{port}")
+        cloud = Cloud(url=f"mqtt://127.0.0.1:{port}", username=SITE, password=password)
         # No jitter: the back-off then always begins at one second.
         agent = SyncAgent(SITE, cloud, journal, house, clock, "0.1.0", jitter=lambda: 0.0)
         run = agent.tasks()["sync"]
@@ -388,3 +388,68 @@ async def test_a_large_backlog_travels_in_batches_within_the_wire_limit(
         assert cloud.deliveries < 100
         await until(lambda: site.agent.status()["unacked"] == 0)
         assert site.journal.last(Stream.EVENTS) == 3000
+
+
+async def test_refused_credentials_are_named_once_without_the_secret(
+    port: int, start: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CONNACK with return code 5 (MQTT 3.1.1, 3.2.2.3), as mosquitto and EMQX answer."""
+    attempts = 0
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        await reader.read(4096)
+        writer.write(b"\x20\x02\x00\x05")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", port)
+    with caplog.at_level(logging.WARNING):
+        site = await start("wrong-secret")
+        await until(lambda: attempts == 3)
+        assert site.agent.status()["state"] == "refused"
+        await site.stop()
+    server.close()
+    await server.wait_closed()
+    lines = [record.message for record in caplog.records if record.name.startswith("baywatt")]
+    assert len(lines) == 1
+    assert f"127.0.0.1:{port} refuses the credentials of 'harbour'" in lines[0]
+    assert "correct username and password under [cloud]" in lines[0]
+    assert "wrong-secret" not in caplog.text
+
+
+async def test_the_right_credentials_are_let_in(port: int, start: Starter, tmp_path: Path) -> None:
+    with guarded_broker(port, tmp_path / "rumqttd.toml"):
+        site = await start("right-secret")
+        await until(lambda: site.agent.status()["state"] == "connected")
+        await site.stop()
+
+
+@contextmanager
+def guarded_broker(port: int, config: Path) -> Iterator[None]:
+    """A broker that knows one pair of credentials."""
+    config.write_text(
+        f"""
+        id = 0
+        [router]
+        id = 0
+        max_connections = 100
+        max_outgoing_packet_count = 200
+        max_segment_size = 1048576
+        max_segment_count = 10
+        [v4.1]
+        name = "guarded"
+        listen = "127.0.0.1:{port}"
+        next_connection_delay_ms = 1
+        [v4.1.connections]
+        connection_timeout_ms = 60000
+        max_payload_size = 262144
+        max_inflight_count = 100
+        dynamic_filters = true
+        auth = {{ {SITE} = "right-secret" }}
+        """,
+        encoding="ascii",
+    )
+    with Broker(config_path=str(config)):
+        yield

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 import serial
+from hypothesis import given
+from hypothesis import strategies as st
+from pymodbus.client import AsyncModbusSerialClient
+from pymodbus.exceptions import ModbusIOException
+
 from baywatt_sim.wire.crc import crc16, seal
 from baywatt_sim.wire.line import LineCore, Pace
 from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.pdu import ILLEGAL_ADDRESS, ModbusFault, Space
 from baywatt_sim.wire.pty_hub import PortTakenError, PtyHub
 from baywatt_sim.wire.rtu_slave import RtuSlave
-from hypothesis import given
-from hypothesis import strategies as st
-from pymodbus.client import AsyncModbusSerialClient
-from pymodbus.exceptions import ModbusIOException
 
 
 class Table:
@@ -75,6 +76,14 @@ async def modbus(bench: Bench) -> AsyncIterator[AsyncModbusSerialClient]:
     asking.close()
 
 
+async def answers(asking: AsyncModbusSerialClient, unit: int) -> bool:
+    """Whether one of five requests is answered: a busy machine may miss a deadline."""
+    for _ in range(5):
+        if not await silent(asking, unit):
+            return True
+    return False
+
+
 async def silent(asking: AsyncModbusSerialClient, unit: int) -> bool:
     try:
         return (await asking.read_input_registers(0, count=1, device_id=unit)).isError()
@@ -119,9 +128,9 @@ async def test_an_absent_unit_and_a_cut_link_are_silent_and_the_others_go_on(
     assert await silent(modbus, 5)
     bench.links[11].up = False
     assert await silent(modbus, 11)
-    assert not await silent(modbus, 1)
+    assert await answers(modbus, 1)
     bench.links[11].up = True
-    assert not await silent(modbus, 11)
+    assert await answers(modbus, 11)
 
 
 async def test_a_device_with_another_baud_rate_or_swapped_wires_is_silent(
@@ -133,7 +142,7 @@ async def test_a_device_with_another_baud_rate_or_swapped_wires_is_silent(
     bench.links[1].swap_ab = True
     assert await silent(modbus, 1)
     bench.links[1].swap_ab = False
-    assert not await silent(modbus, 1)
+    assert await answers(modbus, 1)
 
 
 async def test_two_devices_with_one_id_corrupt_each_other(
@@ -176,7 +185,7 @@ async def test_a_killed_client_does_not_disturb_the_line(bench: Bench) -> None:
     await victim.wait()
     asking = client(bench.hub.path)
     assert await asking.connect()
-    assert not await silent(asking, 1)
+    assert await answers(asking, 1)
     asking.close()
 
 
@@ -197,17 +206,18 @@ async def test_pacing_comes_near_the_limit_of_the_wire(tmp_path: Path) -> None:
     """Not faster than copper, and not much slower: 19,200 baud, 11 bits, 80 registers."""
     bench = Bench(tmp_path / "paced", Pace(19_200))
     bench.hub.open()
-    asking = client(bench.hub.path)
+    asking = client(bench.hub.path, timeout=2)
     assert await asking.connect()
     clock = asyncio.get_running_loop().time
-    begun, rounds = clock(), 10
-    for _ in range(rounds):
+    rounds = []
+    for _ in range(10):
+        begun = clock()
         assert (await asking.read_input_registers(0, count=80, device_id=1)).registers
-    seconds = (clock() - begun) / rounds
+        rounds.append(clock() - begun)
     limit = (8 + 165) * 11 / 19_200 + 3.5 * 11 / 19_200
     asking.close()
     bench.hub.close()
-    assert limit <= seconds < limit * 1.5
+    assert limit <= min(rounds) < limit * 1.1
 
 
 REQUEST = seal(struct.pack(">BBHH", 1, 3, 0, 2))
@@ -261,3 +271,53 @@ def test_echo_lets_the_host_hear_itself() -> None:
     line.attach(RtuSlave(1, Table()), Link())
     line.host_wrote(REQUEST, 0.0)
     assert line.advance(0.0) == REQUEST + seal(bytes([1, 3, 4, 0, 0, 0, 1]))
+
+
+def test_a_device_that_needs_a_gap_ignores_hasty_requests() -> None:
+    slave = RtuSlave(1, Table(), min_gap_s=0.1)
+    assert slave.receive(REQUEST, 1.0)
+    assert not slave.receive(REQUEST, 1.09)
+    assert slave.receive(REQUEST, 1.11)
+
+
+ANSWER = seal(bytes([1, 3, 4, 0, 0, 0, 1]))
+
+
+def exchange(link: Link, times: int = 1) -> list[bytes]:
+    """What the host hears within the second after each of its requests."""
+    line = LineCore()
+    line.attach(RtuSlave(1, Table()), link)
+    heard = []
+    for second in range(times):
+        line.host_wrote(REQUEST, float(second))
+        heard.append(line.advance(second + 0.9))
+    return heard
+
+
+def test_an_answer_may_be_late() -> None:
+    line = LineCore()
+    line.attach(RtuSlave(1, Table()), Link(latency_ms=200))
+    line.host_wrote(REQUEST, 0.0)
+    assert line.advance(0.19) == b""
+    assert line.next_deadline() == pytest.approx(0.2)
+    assert line.advance(0.2) == ANSWER
+
+
+def test_answers_are_lost_and_spoilt_at_the_rates_asked_for() -> None:
+    lost = exchange(Link(drop=0.5), 400).count(b"")
+    assert 150 < lost < 250
+    spoilt = [each for each in exchange(Link(garble=0.02), 400) if each != ANSWER]
+    # 17 bytes must pass unspoilt: about 29 % of all exchanges fail.
+    assert 70 < len(spoilt) < 165
+    assert exchange(Link(), 3) == [ANSWER] * 3
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 500), st.booleans())
+def test_no_mix_of_faults_makes_the_line_stall_or_crash(
+    garble: float, drop: float, latency_ms: int, twice: bool
+) -> None:
+    link = Link(garble=garble, drop=drop, latency_ms=latency_ms, duplicate_id=twice)
+    exchange(link, 5)
+    link.garble = link.drop = link.latency_ms = 0.0
+    link.duplicate_id = False
+    assert exchange(link) == [ANSWER]

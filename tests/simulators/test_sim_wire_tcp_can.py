@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 import can
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymodbus.client import AsyncModbusTcpClient
+
 from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.modbus_tcp import GatewayUnit, ModbusTcpServer
 from baywatt_sim.wire.pdu import TARGET_SILENT, Space
 from baywatt_sim.wire.socketcand import CanFrame, SocketcandHub, parse_send
-from hypothesis import given
-from hypothesis import strategies as st
-from pymodbus.client import AsyncModbusTcpClient
 
 
 class Fixed:
@@ -113,3 +114,21 @@ def test_malformed_send_commands_are_refused(words: list[str]) -> None:
 def test_a_send_command_is_read_as_written(data: bytes, can_id: int) -> None:
     words = [f"{can_id:03X}", f"{len(data):X}", *(f"{each:x}" for each in data)]
     assert parse_send(words) == CanFrame(can_id, data, extended=False)
+
+
+async def test_stopping_hangs_up_on_clients_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hub = SocketcandHub()
+    server = ModbusTcpServer({}, timeout_s=30)
+    ports = [await each.start("127.0.0.1", 0) for each in (hub, server)]
+    clients = [await asyncio.open_connection("127.0.0.1", port) for port in ports]
+    assert await clients[0][0].readexactly(6) == b"< hi >"
+    clients[1][1].write(bytes.fromhex("0001 0000 0006 09 03 0000 0001"))
+    await clients[1][1].drain()
+    for each in (hub, server):
+        await each.stop()
+    for reader, writer in clients:
+        assert await asyncio.wait_for(reader.read(), 2) == b""
+        writer.close()
+    assert not caplog.records

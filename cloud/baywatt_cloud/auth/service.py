@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from baywatt_contract.topics import StateTopic
 from pwdlib import PasswordHash
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,6 +15,7 @@ from baywatt_cloud.kit.domain import emit
 from baywatt_cloud.kit.ids import new_app_token, new_id
 from baywatt_cloud.kit.problems import ConflictError, NotFoundError, UnauthorisedError
 from baywatt_cloud.models import Role, User, UserToken
+from baywatt_contract.topics import StateTopic
 
 _passwords = PasswordHash.recommended()  # argon2id
 _NOBODY = _passwords.hash("an account that does not exist takes as long to refuse")

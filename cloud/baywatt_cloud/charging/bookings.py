@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from baywatt_contract.clock import format_utc_ms
-from baywatt_contract.topics import StateTopic
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,6 +31,8 @@ from baywatt_cloud.models import (
     Quote,
     Site,
 )
+from baywatt_contract.clock import format_utc_ms
+from baywatt_contract.topics import StateTopic
 
 _MINUTE_MS = 60_000
 SHORTEST_MS = 5 * _MINUTE_MS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from baywatt_contract.messages import CommandKind
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.charging import repository
@@ -13,6 +12,7 @@ from baywatt_cloud.kit.identity import Person
 from baywatt_cloud.kit.ids import new_id
 from baywatt_cloud.kit.problems import NotFoundError
 from baywatt_cloud.models import BookingStatus, Command, Connector
+from baywatt_contract.messages import CommandKind
 
 NOT_AFTER_MS = 60_000
 _EARLY_MS = 15 * 60_000  # how long before its window a booking may be started

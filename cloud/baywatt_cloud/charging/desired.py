@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from baywatt_cloud.charging.tariffs import tariff_at
+from baywatt_cloud.models import Booking, BookingStatus, DesiredState, UserToken
 from baywatt_contract.clock import format_utc_ms
 from baywatt_contract.messages import (
     ReservationItem,
@@ -15,11 +20,6 @@ from baywatt_contract.messages import (
     token_hash,
 )
 from baywatt_contract.topics import StateTopic
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from baywatt_cloud.charging.tariffs import tariff_at
-from baywatt_cloud.models import Booking, BookingStatus, DesiredState, UserToken
 
 HORIZON_MS = 14 * 24 * 3600 * 1000
 MAX_TOKENS = 600  # hashes do not compress: more would not fit into one message of 64 KiB

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from baywatt_contract.topics import StateTopic
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.kit.desired import mark_dirty
 from baywatt_cloud.kit.domain import emit
 from baywatt_cloud.models import Booking, BookingResource, BookingStatus
+from baywatt_contract.topics import StateTopic
 
 _DOMAIN_NAMES = {
     BookingStatus.ACTIVE: "ReservationUsed",

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from baywatt_contract.clock import format_utc_ms
 from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
 
@@ -17,7 +16,9 @@ from baywatt_cloud.charging.routes import Id
 from baywatt_cloud.kit.identity import CurrentUser, Person, person_of, token_of
 from baywatt_cloud.kit.problems import NotFoundError, ProblemError, UnauthorisedError, responses
 from baywatt_cloud.kit.services import Services, Use, services_of
+from baywatt_cloud.kit.workers import unbroken
 from baywatt_cloud.models import ChargingSession, InboxEvent
+from baywatt_contract.clock import format_utc_ms
 
 router = APIRouter(prefix="/charging", tags=["charging"])
 
@@ -85,8 +86,7 @@ async def messages(services: Services, row: ChargingSession) -> AsyncIterator[di
     before: dict[str, Any] = {}
     while True:
         seen = news.count
-        async with services.database.read() as db:
-            fresh = await db.get_one(ChargingSession, row.id)
+        fresh = await unbroken(_load(services, row.id))
         message = views.live_view(fresh, services.hub, services.clock())
         if _content(message) != _content(before):
             yield message
@@ -94,6 +94,11 @@ async def messages(services: Services, row: ChargingSession) -> AsyncIterator[di
         if fresh.status in views.OVER:
             return
         await news.wait_beyond(seen, _LOOK_AGAIN_S)
+
+
+async def _load(services: Services, session_id: str) -> ChargingSession:
+    async with services.database.read() as db:
+        return await db.get_one(ChargingSession, session_id)
 
 
 def _content(message: dict[str, Any]) -> dict[str, Any]:
@@ -141,12 +146,17 @@ async def _stream(
     services: Services, row: ChargingSession, epoch: str, seq: int
 ) -> AsyncIterator[str]:
     async for message in messages(services, row):
-        async with services.database.read() as db:
-            stored = await repository.events_after(db, row, epoch, seq)
-        for event in stored:
+        for event in await unbroken(_stored(services, row, epoch, seq)):
             epoch, seq = event.epoch, event.seq
             yield _sse(event.type, _body(event), f"{epoch}:{seq}")
         yield _sse("live", message)
+
+
+async def _stored(
+    services: Services, row: ChargingSession, epoch: str, seq: int
+) -> list[InboxEvent]:
+    async with services.database.read() as db:
+        return await repository.events_after(db, row, epoch, seq)
 
 
 def _body(event: InboxEvent) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from baywatt_contract.topics import StateTopic
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,6 +20,7 @@ from baywatt_cloud.models import (
     ParkedSession,
     UserToken,
 )
+from baywatt_contract.topics import StateTopic
 
 
 async def booking_for(

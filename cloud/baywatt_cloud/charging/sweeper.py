@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from baywatt_contract.topics import StateTopic
 from sqlalchemy import ColumnElement, delete, select
 
 from baywatt_cloud.charging import lifecycle
 from baywatt_cloud.charging.desired import HORIZON_MS
 from baywatt_cloud.kit.desired import mark_dirty
 from baywatt_cloud.kit.services import Services
+from baywatt_cloud.kit.workers import unbroken
 from baywatt_cloud.models import BLOCKING, Booking, BookingStatus, ChargingSession, IdempotencyKey
+from baywatt_contract.topics import StateTopic
 
 _EVERY_S = 30.0
 _GRACE_MS = 15 * 60_000  # the site's own word on a window may still come
@@ -21,7 +22,7 @@ _KEYS_MS = 48 * 3600_000
 async def run(services: Services) -> None:
     """Sweep for ever."""
     while True:
-        await sweep(services)
+        await unbroken(sweep(services))
         await asyncio.sleep(_EVERY_S)
 
 

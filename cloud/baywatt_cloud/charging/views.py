@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from baywatt_contract.clock import format_utc_ms
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.charging import repository
@@ -12,6 +11,7 @@ from baywatt_cloud.charging.schemas import Explanation, Reading, SessionView, Wh
 from baywatt_cloud.kit.clock import text_or_none
 from baywatt_cloud.kit.live import LiveHub
 from baywatt_cloud.models import ChargingSession
+from baywatt_contract.clock import format_utc_ms
 
 STALE_MS = 10_000
 OVER = frozenset({"ended", "aborted"})

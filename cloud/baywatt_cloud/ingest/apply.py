@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from baywatt_contract.events import Payload, parse_payload
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -16,6 +15,7 @@ from baywatt_cloud.ingest import catalogue, sessions, wishes
 from baywatt_cloud.ingest.errors import UnappliableError
 from baywatt_cloud.ingest.scope import Scope
 from baywatt_cloud.models import InboxEvent, InboxState, ParkedSession, Site
+from baywatt_contract.events import Payload, parse_payload
 
 _log = logging.getLogger(__name__)
 

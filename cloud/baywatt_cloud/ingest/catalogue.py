@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from baywatt_cloud.ingest.errors import UnappliableError
+from baywatt_cloud.ingest.scope import Scope
+from baywatt_cloud.kit import ids
+from baywatt_cloud.kit.domain import emit
+from baywatt_cloud.models import Bay, Connector, Fault, Resource
 from baywatt_contract.events import (
     AvailabilityChanged,
     BayChanged,
@@ -11,14 +19,6 @@ from baywatt_contract.events import (
     SiteConnector,
     SiteDescribed,
 )
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from baywatt_cloud.ingest.errors import UnappliableError
-from baywatt_cloud.ingest.scope import Scope
-from baywatt_cloud.kit import ids
-from baywatt_cloud.kit.domain import emit
-from baywatt_cloud.models import Bay, Connector, Fault, Resource
 
 
 async def site_described(scope: Scope, payload: SiteDescribed) -> None:

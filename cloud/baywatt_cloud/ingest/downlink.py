@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from baywatt_contract import messages
-from baywatt_contract.clock import format_utc_ms
-from baywatt_contract.envelope import pack
-from baywatt_contract.topics import SiteTopics, StateTopic, domain
 from sqlalchemy import or_, select, update
 
 from baywatt_cloud.charging import desired
 from baywatt_cloud.ingest.ports import Publisher
 from baywatt_cloud.kit.db import Database
 from baywatt_cloud.models import Command, CommandStatus, Delivery, DesiredState, DomainEvent
+from baywatt_contract import messages
+from baywatt_contract.clock import format_utc_ms
+from baywatt_contract.envelope import pack
+from baywatt_contract.topics import SiteTopics, StateTopic, domain
 
 DOMAIN_SUBSCRIBER = "mqtt"
 _REPEAT_MS = 5_000

@@ -13,14 +13,15 @@ import ssl
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
-from baywatt_contract.envelope import pack
-from baywatt_contract.topics import ROOT, SiteTopics, parse_up
 from sqlalchemy.exc import SQLAlchemyError
 
 from baywatt_cloud.ingest.downlink import Downlink
 from baywatt_cloud.ingest.errors import IngestError
 from baywatt_cloud.ingest.service import Ingest
 from baywatt_cloud.kit.services import Services
+from baywatt_cloud.kit.workers import unbroken
+from baywatt_contract.envelope import pack
+from baywatt_contract.topics import ROOT, SiteTopics, parse_up
 
 _log = logging.getLogger(__name__)
 _SUBSCRIPTION = f"{ROOT}/+/+/up/#"
@@ -109,7 +110,7 @@ class Link:
                 continue
             site_id, leaf = place
             try:
-                acks = await self._ingest.take(site_id, leaf, message.payload)
+                acks = await unbroken(self._ingest.take(site_id, leaf, message.payload))
             except SQLAlchemyError as error:
                 _log.warning("the database refuses a batch of %s: %s", site_id, error)
                 continue  # not acknowledged: the site sends it again
@@ -122,7 +123,7 @@ class Link:
         while True:
             seen = changed.count
             try:
-                busy = await self._downlink.step()
+                busy = await unbroken(self._downlink.step())
             except SQLAlchemyError as error:
                 _log.warning("the database is not available: %s", error)
                 busy = 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from baywatt_contract.messages import Presence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.ingest.errors import RefusedBatchError
 from baywatt_cloud.kit.domain import emit
 from baywatt_cloud.models import DesiredState, Site
+from baywatt_contract.messages import Presence
 
 _MAX_INT = 2**53
 

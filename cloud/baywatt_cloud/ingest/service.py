@@ -6,11 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from baywatt_contract.clock import format_utc_ms
-from baywatt_contract.envelope import BadPayloadError, Event, unpack, unpack_events
-from baywatt_contract.events import TelemetryDropped
-from baywatt_contract.messages import Ack, Live, Presence
-from baywatt_contract.topics import UpTopic
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,6 +16,11 @@ from baywatt_cloud.ingest.presence import note_presence
 from baywatt_cloud.ingest.ranges import Range, SeqRanges
 from baywatt_cloud.kit.services import Services
 from baywatt_cloud.models import InboxEvent, Site, StreamCursor
+from baywatt_contract.clock import format_utc_ms
+from baywatt_contract.envelope import BadPayloadError, Event, unpack, unpack_events
+from baywatt_contract.events import TelemetryDropped
+from baywatt_contract.messages import Ack, Live, Presence
+from baywatt_contract.topics import UpTopic
 
 _log = logging.getLogger(__name__)
 _APPLY_AT_ONCE = 1000

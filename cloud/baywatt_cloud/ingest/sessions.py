@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from baywatt_contract.clock import ClockQuality
-from baywatt_contract.events import (
-    ChargingStarted,
-    ChargingStopped,
-    LimitChanged,
-    MeterSampled,
-    SampleContext,
-    SessionAuthorised,
-    SessionEnded,
-    SessionRefused,
-)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.auth.repository import token_by_uid
@@ -31,6 +20,17 @@ from baywatt_cloud.models import (
     MeterSample,
     User,
 )
+from baywatt_contract.clock import ClockQuality
+from baywatt_contract.events import (
+    ChargingStarted,
+    ChargingStopped,
+    LimitChanged,
+    MeterSampled,
+    SampleContext,
+    SessionAuthorised,
+    SessionEnded,
+    SessionRefused,
+)
 
 _WORSE = [ClockQuality.SYNCED, ClockQuality.HELD, ClockQuality.UNSYNCED]
 
@@ -40,6 +40,8 @@ async def session_authorised(scope: Scope, payload: SessionAuthorised) -> None:
     if await scope.db.get(ChargingSession, payload.session) is not None:
         raise UnappliableError(f"session {payload.session} exists already")
     booking = await _booking(scope, payload.booking_id)
+    if booking is not None:
+        booking.session_id = payload.session
     scope.db.add(
         ChargingSession(
             id=payload.session,

@@ -6,9 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from baywatt_contract.clock import parse_utc_ms
-from baywatt_contract.envelope import Event
-from baywatt_contract.topics import UpTopic
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -17,6 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from baywatt_cloud.ingest.errors import RefusedBatchError
 from baywatt_cloud.ingest.ranges import Range, SeqRanges
 from baywatt_cloud.models import InboxEvent, InboxState, StreamCursor
+from baywatt_contract.clock import parse_utc_ms
+from baywatt_contract.envelope import Event
+from baywatt_contract.topics import UpTopic
 
 MAX_SEQ = 2**53
 MAX_ISLANDS = 2000

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from baywatt_cloud.charging import lifecycle
+from baywatt_cloud.ingest.scope import Scope
+from baywatt_cloud.models import Booking, BookingStatus, Command, CommandStatus
 from baywatt_contract.events import (
     CommandDone,
     CommandRefused,
@@ -9,10 +12,6 @@ from baywatt_contract.events import (
     ReservationNoShow,
     ReservationUsed,
 )
-
-from baywatt_cloud.charging import lifecycle
-from baywatt_cloud.ingest.scope import Scope
-from baywatt_cloud.models import Booking, BookingStatus, Command, CommandStatus
 
 
 async def command_done(scope: Scope, payload: CommandDone) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
-from baywatt_contract.clock import format_utc_ms
 from pydantic import AfterValidator, AwareDatetime, PlainSerializer
+
+from baywatt_contract.clock import format_utc_ms
 
 UtcClock = Callable[[], int]
 """Returns UTC in milliseconds since 1970; tests pass one they can turn."""

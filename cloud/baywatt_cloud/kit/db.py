@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, make_url
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -95,9 +96,12 @@ class Broadcast:
 
 
 def make_engine(url: str) -> AsyncEngine:
-    """The engine with this house's transaction rules."""
+    """The engine with this house's transaction rules; raises FileNotFoundError for a bad path."""
     if not url.startswith("sqlite"):
         return create_async_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True)
+    file = make_url(url).database
+    if file and not Path(file).parent.is_dir():
+        raise FileNotFoundError(f"no folder {Path(file).parent} for the database file")
     engine = create_async_engine(url, connect_args={"timeout": 30}, pool_size=10, max_overflow=50)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

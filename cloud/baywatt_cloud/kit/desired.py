@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from baywatt_contract.topics import StateTopic
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.models.booking import DesiredState
+from baywatt_contract.topics import StateTopic
 
 
 async def mark_dirty(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from baywatt_contract.messages import Live
-
 from baywatt_cloud.kit.db import Broadcast
+from baywatt_contract.messages import Live
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.kit.db import Database
 from baywatt_cloud.kit.domain import Subscriber, subscribers
+from baywatt_cloud.kit.workers import unbroken
 from baywatt_cloud.models.outbox import Delivery, DomainEvent
 
 _log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ async def run(database: Database) -> None:
     """Deliver for ever; a failing subscriber delays only itself."""
     while True:
         seen = database.changed.count
-        if not await deliver_due(database):
+        if not await unbroken(deliver_due(database)):
             await database.changed.wait_beyond(seen, _POLL_S)
 
 

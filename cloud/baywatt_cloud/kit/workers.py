@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_S = 30.0
+T = TypeVar("T")
 
 Worker = Callable[[], Awaitable[None]]
 
@@ -42,3 +44,23 @@ async def running(workers: Mapping[str, Worker]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def unbroken(work: Coroutine[Any, Any, T]) -> T:
+    """Finish a piece of work even if the caller is cancelled meanwhile, then be cancelled.
+
+    A database operation that is cut off in the middle costs its connection (and a thread of
+    aiosqlite may answer to a loop that is gone): shutdown waits for the piece in hand instead.
+    """
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled() and task.exception() is not None:
+            _log.warning("failed while it was being cancelled", exc_info=task.exception())
+        raise cancelled
+    return task.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from baywatt_contract.observations import BayState
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from baywatt_cloud.charging.repository import booked_resources
@@ -10,6 +9,7 @@ from baywatt_cloud.parking.schemas import BayView
 from baywatt_cloud.search import repository
 from baywatt_cloud.search.geo import Point, box_around
 from baywatt_cloud.search.schemas import Location
+from baywatt_contract.observations import BayState
 
 _NOW_MS = 15 * 60_000
 

@@ -69,11 +69,12 @@ def run_site(
         Path | None, typer.Option(help="The data folder, instead of the site file's [storage].")
     ] = None,
     profiles: Profiles = None,
-    log_level: Annotated[LogLevel, typer.Option(help="How much to log.")] = LogLevel.INFO,
+    log_level: Annotated[
+        LogLevel, typer.Option(envvar="BAYWATT_LOG_LEVEL", help="How much to log.")
+    ] = LogLevel.INFO,
 ) -> None:
     """Run the daemon for a site until it is told to stop."""
     from baywatt_contract.site_load import BadSiteFileError, load_site_file
-
     from baywatt_edge.cli import logs
 
     try:

@@ -8,7 +8,6 @@ from typing import Any
 
 from baywatt_contract.site_file import SiteFile
 from baywatt_contract.site_load import BadSiteFileError, Problem, load_site_file
-
 from baywatt_edge.cli.edge_rules import edge_rules
 from baywatt_edge.cli.exits import Exit
 

@@ -91,7 +91,11 @@ def events(
             sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
         return
-    from baywatt_edge.cli.show_events import event_line
+    from baywatt_edge.cli.show_events import event_line, event_row
 
     for line in lines:
-        show(event_line(json.loads(line)))
+        event = json.loads(line)
+        if sys.stdout.isatty():
+            show(event_row(event))
+        else:
+            typer.echo(event_line(event))

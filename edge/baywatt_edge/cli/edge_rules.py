@@ -7,7 +7,6 @@ from pathlib import Path
 
 from baywatt_contract.site_file import SiteFile
 from baywatt_contract.site_rules import Finding, Rule
-
 from baywatt_edge.devices.errors import ProfileError
 from baywatt_edge.devices.profile_library import ProfileLibrary
 

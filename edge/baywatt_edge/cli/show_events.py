@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.table import Table
 from rich.text import Text
 
 from baywatt_edge.cli.words import ago, amperes, clock_time, facts, style_of
@@ -37,11 +38,19 @@ def why_chain(document: dict[str, Any]) -> Text:
     return text
 
 
-def event_line(event: dict[str, Any]) -> Text:
-    """One event: local time, type in its colour, and its facts."""
-    text = Text(f"{clock_time(event['time'])} ", style="dim")
-    text.append(f"{event['type']:<19} ", style=f"not dim {_event_style(event['type'])}".strip())
-    return text.append(facts(event["data"]), style="not dim default")
+def event_row(event: dict[str, Any]) -> Table:
+    """One event for a terminal: local time, type in its colour, its facts folded beside them."""
+    row = Table.grid(padding=(0, 1))
+    row.add_column(width=8, style="dim", no_wrap=True)
+    row.add_column(width=19, style=_event_style(event["type"]), no_wrap=True)
+    row.add_column(overflow="fold")
+    row.add_row(clock_time(event["time"]), Text(event["type"]), Text(facts(event["data"])))
+    return row
+
+
+def event_line(event: dict[str, Any]) -> str:
+    """One event as one plain line, for pipes and files."""
+    return f"{clock_time(event['time'])} {event['type']:<19} {facts(event['data'])}".rstrip()
 
 
 def _event_style(name: str) -> str:

@@ -34,7 +34,7 @@ def _headline(status: dict[str, Any]) -> Text:
 
 def _links(status: dict[str, Any]) -> Iterator[Text]:
     for name, each in status["csms"].items():
-        said = f"{each.get('version', '')} queue {each.get('queue', 0)}".strip()
+        said = f"{each.get('version') or ''} queue {each.get('queue', 0)}".strip()
         yield _link(f"CSMS {name}", each.get("state", "unknown"), said)
     cloud = status["cloud"]
     yield _link("cloud", cloud.get("state", "unknown"), f"unacked {cloud.get('unacked', 0)}")
@@ -86,8 +86,8 @@ def _bays(bays: dict[str, Any]) -> Text:
 
 def _devices(buses: dict[str, Any]) -> Iterator[Text]:
     """Only the devices that do not answer; `--json` has all of them."""
-    for bus, each in buses.items():
-        for name, device in each.get("devices", {}).items():
+    for bus, devices in buses.items():
+        for name, device in devices.items():
             if not device.get("up", True):
                 said = f"✗ {name} on {bus} is silent: {device.get('detail', '')}"
                 yield Text(said.rstrip(": "), style="bold red")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from baywatt_contract.house import Beat, House, Task
-
 from baywatt_edge.control import metrics, socket_file, views
 from baywatt_edge.control.events import event_lines, parse_query
 from baywatt_edge.control.http import (

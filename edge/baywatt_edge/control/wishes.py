@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Annotated
 
-from baywatt_contract.events import Authority, StartSource, StopReason
-from baywatt_contract.wishes import AvailabilityWish, Outcome, StartWish, StopWish, UnlockWish, Wish
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from baywatt_contract.events import Authority, StartSource, StopReason
+from baywatt_contract.wishes import AvailabilityWish, Outcome, StartWish, StopWish, UnlockWish, Wish
 from baywatt_edge.control.http import HttpError
 
 INSTALLER_TOKEN = "INSTALLER"  # noqa: S105 - an identity, no secret

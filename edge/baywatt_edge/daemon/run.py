@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from baywatt_edge.credentials import MissingCredentialError, resolve
 from baywatt_edge.daemon.crank import Crank, Outside
 from baywatt_edge.daemon.snapshots import restore
 from baywatt_edge.daemon.status import buses, storage
-from baywatt_edge.devices import BadProfileError, DeviceHouse, ProfileLibrary
+from baywatt_edge.devices.house import DeviceHouse
+from baywatt_edge.devices.profile_library import ProfileLibrary
 from baywatt_edge.journal import (
     DatabaseNewerError,
     Journal,
@@ -54,15 +56,10 @@ def run_daemon(
     profiles: Path | None = None,
 ) -> int:
     """Run the site until SIGTERM or SIGINT; returns the exit code of interfaces.md, section 1."""
-    logging.basicConfig(
-        level=os.environ.get("BAYWATT_LOG", "INFO").upper(),
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
     try:
         file = _with_secrets(load_site_file(site_path))
         library = ProfileLibrary([profiles] if profiles is not None else [])
-    except (BadSiteFileError, BadProfileError, MissingCredentialError) as error:
+    except (BadSiteFileError, MissingCredentialError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the one clear line
         return BAD_SITE_FILE
     root = site_path.resolve().parent
@@ -73,9 +70,9 @@ def run_daemon(
     except DatabaseNewerError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return NEWER_DATABASE
-    except (JournalUnavailableError, BadProfileError) as error:
+    except JournalUnavailableError as error:
         print(error, file=sys.stderr)  # noqa: T201
-        return BAD_SITE_FILE if isinstance(error, BadProfileError) else UNREACHABLE
+        return UNREACHABLE
 
 
 def _with_secrets(file: SiteFile) -> SiteFile:
@@ -139,11 +136,11 @@ class Site:
                 station,
                 [each for each in file.connectors if each.station == station.id],
                 file.authority,
-                journal,
-                self.crank,
-                clock,
-                __version__,
-                random.Random(),  # noqa: S311 - jitter
+                journal=journal,
+                house=self.crank,
+                clock=clock,
+                program_version=__version__,
+                rng=random.Random(),  # noqa: S311 - jitter
             )
             for station in file.stations
             if station.csms is not None
@@ -184,7 +181,11 @@ class Site:
     async def run(self) -> int:
         """Run until asked to stop or the journal fails."""
         self._supervise("crank", self.crank.run, Criticality.SAFETY, 5.0)
-        self._supervise_all(self.devices.tasks(), Criticality.TELEMETRY, 30.0)
+        controls = {self.file.device(each.control).bus for each in self.file.connectors}
+        for name, bus_task in self.devices.tasks().items():
+            holds_current = name.removeprefix("bus:") in controls
+            criticality = Criticality.SAFETY if holds_current else Criticality.TELEMETRY
+            self._supervise(name, bus_task, criticality, 30.0)
         for station in self.stations.values():
             self._supervise_all(station.tasks(), Criticality.MONEY, 90.0)
         if self.sync is not None:
@@ -202,8 +203,8 @@ class Site:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
+            for each in tasks:
+                each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         if self._journal.failed.is_set():
             log.critical("the journal failed: ending, so that the state is rebuilt from disk")
@@ -234,11 +235,10 @@ class Site:
     async def _ask_station(self, question: AuthorisationQuestion) -> None:
         name = self.file.connector(question.connector_id).station
         station = self.stations.get(name)
-        accepted = None
+        answer = AuthorisationAnswer("", Authority.CSMS, None, f"{name} has no CSMS")
         if station is not None:
-            accepted = await station.authorise(question.token, _AUTHORISE_TIMEOUT_S)
-        answer = AuthorisationAnswer(question.question_id, Authority.CSMS, accepted)
-        await self.crank.wish(answer)
+            answer = await station.authorise(question.token, _AUTHORISE_TIMEOUT_S)
+        await self.crank.wish(replace(answer, question_id=question.question_id))
 
     def _restart(self, hard: bool) -> None:
         log.info("%s restart asked for: ending, systemd starts anew", "hard" if hard else "soft")

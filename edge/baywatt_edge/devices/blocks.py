@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from baywatt_edge.devices.profile import Modbus, Register
+from baywatt_edge.devices.profile import Modbus
+from baywatt_edge.devices.register import Register
 
 
 @dataclass(frozen=True, slots=True)

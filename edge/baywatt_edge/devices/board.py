@@ -41,7 +41,6 @@ from baywatt_contract.observations import (
     TokenSwiped,
 )
 from baywatt_contract.site_file import Bus, Connector, Device
-
 from baywatt_edge.devices.board_values import (
     fault_codes,
     observed,
@@ -69,7 +68,7 @@ _BEAT_S = 0.5
 class BoardBus:
     """One safety board: control targets in, observations out."""
 
-    def __init__(  # noqa: PLR0917 - its collaborators, in the order every bus owner has them
+    def __init__(
         self,
         bus: Bus,
         device: Device,
@@ -180,8 +179,10 @@ class BoardBus:
     async def _read(self, port: SerialPort) -> None:
         while True:
             data = await port.read()
-            self._handle(self._link.receive_data(data, self._now_ms()))
-            self._wake.set()
+            now_ms = self._now_ms()
+            self._handle(self._link.receive_data(data, now_ms))
+            if self._link.next_deadline() <= now_ms:
+                self._wake.set()
 
     async def _wait(self, reading: asyncio.Task[None], port: SerialPort) -> None:
         """Until something is due, wished or lost."""
@@ -227,9 +228,11 @@ class BoardBus:
                     self._swiped(channel, uid, age_ms)
                 case Connected():
                     self._connected(event)
-                case LinkLost(reason) | Refused(reason):
+                case LinkLost(reason):
                     self._since_ms = self._now_ms()
                     self._outage(reason)
+                case Refused(reason):
+                    self._outage(reason, anew=True)
                 case LatchAnswered(channel, result, latched):
                     names = ", ".join(sorted(fault_codes(latched))) or "nothing"
                     _log.info(
@@ -281,14 +284,15 @@ class BoardBus:
             return self._detail
         return f"no answer on {self._path}: check the board's power, cable and baudrate"
 
-    def _outage(self, reason: str) -> None:
-        """Say it once; a link that comes and goes is warned of once a minute."""
+    def _outage(self, reason: str, *, anew: bool = False) -> None:
+        """Say it once, or `anew`; a link that comes and goes is warned of once a minute."""
         self._detail = reason
-        if self._up is False:
+        if self._up is False and not anew:
             return
         self._up = False
         now = self._clock.now()
-        quiet = self._warned_ms is not None and now.mono_ms < self._warned_ms + WARN_EVERY_MS
+        warned_ms = self._warned_ms
+        quiet = not anew and warned_ms is not None and now.mono_ms < warned_ms + WARN_EVERY_MS
         if not quiet:
             self._warned_ms = now.mono_ms
         _log.log(

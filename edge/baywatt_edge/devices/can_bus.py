@@ -10,7 +10,6 @@ from pathlib import Path
 from baywatt_contract.house import Beat, Clock
 from baywatt_contract.observations import ControlTarget, DeviceHealth, Observation, ReadMeter
 from baywatt_contract.site_file import Bus
-
 from baywatt_edge.devices.backoff import Backoff
 from baywatt_edge.devices.can_frame import CanFrame
 from baywatt_edge.devices.can_port import CanPort, open_can

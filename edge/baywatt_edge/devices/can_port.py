@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from pathlib import Path
 from typing import Protocol
 
 import can
-from baywatt_contract.site_file import Bus
 
+from baywatt_contract.site_file import Bus
 from baywatt_edge.devices.can_frame import CanFrame
 from baywatt_edge.devices.errors import BusSetupError, LineLostError
 from baywatt_edge.devices.socketcand import SocketcandPort
-
-# Says "incomplete message" for every packet boundary.
-logging.getLogger("can.interfaces.socketcand").setLevel(logging.ERROR)
 
 _RECEIVE_S = 0.2
 _BACKLOG = 1000

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from baywatt_contract.observations import Quantity
-
 from baywatt_edge.devices.blocks import Block
-from baywatt_edge.devices.profile import Register, RegisterType
+from baywatt_edge.devices.register import Register, RegisterType, suffix_of
 
 _SIGNED = {RegisterType.INT16, RegisterType.INT32, RegisterType.INT64}
 
@@ -82,15 +81,21 @@ def quantity_value(register: Register, raw: float | str) -> int | None:
     """`raw` as an integer in the quantity's unit, rounded to nearest; None when implausible."""
     if isinstance(raw, str) or register.quantity is None:
         return None
-    exact = Fraction(raw)
-    scaled = exact * Fraction(register.scale)
-    if register.minimum is not None and scaled < Fraction(register.minimum):
+    if not _within(register, raw):
         return None
-    if register.maximum is not None and scaled > Fraction(register.maximum):
-        return None
-    value = round(exact * register.factor)
-    low, high = _PLAUSIBLE[register.quantity.value.rsplit("_", 1)[1]]
+    suffix = suffix_of(register.quantity)
+    value = round(Fraction(raw) * register.factor_to(suffix))
+    low, high = _PLAUSIBLE[suffix]
     return value if low <= value <= high else None
+
+
+def _within(register: Register, raw: float) -> bool:
+    if register.minimum is None and register.maximum is None:
+        return True
+    scaled = Fraction(raw) * Fraction(register.scale)
+    if register.minimum is not None and scaled < Fraction(register.minimum):
+        return False
+    return register.maximum is None or scaled <= Fraction(register.maximum)
 
 
 def current_ma(register: Register, raw: float) -> int:

@@ -18,7 +18,6 @@ from baywatt_contract.observations import (
     ReadMeter,
 )
 from baywatt_contract.site_file import Bus, BusKind, Connector, Device, SiteFile
-
 from baywatt_edge.devices.board import BoardBus
 from baywatt_edge.devices.can_bus import CanBus
 from baywatt_edge.devices.drivers.bay import BayDriver

@@ -86,9 +86,9 @@ def answer_from(frame: CanFrame, module: int, controller: int) -> int | None:
     """The command that a frame of `module` to us answers; None for anything else."""
     if not frame.extended or len(frame.data) != 8:
         return None
-    same = identifier(Command(0x03), controller, module) ^ frame.can_id
-    # Everything but the command (bits 21..16) and the error code (bits 28..26) must match.
-    if same & ~(0x3F << 16 | 0x7 << 26):
+    foreign = identifier(Command.READ_OUTPUT, controller, module) ^ frame.can_id
+    # Everything but the command must match: source, destination, device, and no error code.
+    if foreign & ~(0x3F << 16):
         return None
     return frame.can_id >> 16 & 0x3F
 

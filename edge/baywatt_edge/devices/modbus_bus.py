@@ -14,7 +14,6 @@ from pathlib import Path
 from baywatt_contract.house import Beat, Clock
 from baywatt_contract.observations import ControlTarget, DeviceHealth, Observation, ReadMeter
 from baywatt_contract.site_file import Bus
-
 from baywatt_edge.devices.backoff import Backoff
 from baywatt_edge.devices.capture import FrameRing
 from baywatt_edge.devices.errors import (
@@ -28,7 +27,7 @@ from baywatt_edge.devices.modbus_frames import Request
 from baywatt_edge.devices.modbus_line import ModbusLine
 from baywatt_edge.devices.modbus_open import address_of, open_line
 from baywatt_edge.devices.owner import ModbusDriver
-from baywatt_edge.devices.schedule import Manners, Schedule
+from baywatt_edge.devices.schedule import Choice, Manners, Schedule
 from baywatt_edge.devices.warn_once import WarnOnce
 
 log = logging.getLogger(__name__)
@@ -110,16 +109,21 @@ class ModbusBus:
         self._schedule.reset()
         while True:
             beat()
-            await line.settle()
-            self._note_duplicate(line)
             self._tick()
-            now = self._clock.now()
-            wants = {name: driver.want(now) for name, driver in self._drivers.items()}
-            choice = self._schedule.choose(wants, now.mono_ms)
+            line.raise_if_lost()
+            choice, now_ms = self._choose()
+            if choice.device_id is not None and await line.settle():
+                choice, now_ms = self._choose()  # meanwhile somebody more urgent may have come
             if choice.device_id is None:
-                await self._idle((choice.until_ms - now.mono_ms) / 1000)
+                await self._idle((choice.until_ms - now_ms) / 1000)
             else:
+                self._note_duplicate(line)  # whatever else arrived has arrived by now
                 await self._turn(line, self._drivers[choice.device_id])
+
+    def _choose(self) -> tuple[Choice, int]:
+        now = self._clock.now()
+        wants = {name: driver.want(now) for name, driver in self._drivers.items()}
+        return self._schedule.choose(wants, now.mono_ms), now.mono_ms
 
     async def _idle(self, seconds: float) -> None:
         self._wake.clear()
@@ -131,7 +135,8 @@ class ModbusBus:
 
     async def _turn(self, line: ModbusLine, driver: ModbusDriver) -> None:
         """One exchange with one device."""
-        request = driver.request(self._clock.now())
+        began = self._clock.now()
+        request = driver.request(began)
         try:
             words = await self._ask(line, driver, request)
         except LineLostError:
@@ -142,7 +147,7 @@ class ModbusBus:
             self._tell(driver.refused(error.code, now))
         except ExchangeError as error:
             now = self._clock.now()
-            self._schedule.missed(driver.device_id, now.mono_ms)
+            self._schedule.missed(driver.device_id, now.mono_ms, now.mono_ms - began.mono_ms)
             self._tell(driver.silent(self._silence(driver, error), now))
         else:
             now = self._clock.now()

@@ -54,12 +54,19 @@ class Exchange:
 class ModbusLine(Protocol):
     """An open line; one exchange at a time."""
 
-    async def settle(self) -> None:
-        """Wait for the silence that must precede a request; raises LineLostError."""
+    async def settle(self) -> bool:
+        """Wait for the silence that must precede a request; whether that took time.
+
+        Raises LineLostError.
+        """
         ...
 
     async def exchange(self, request: Request, timeout_s: float) -> Exchange:
         """Ask; raises NoAnswerError, RefusedError or LineLostError."""
+        ...
+
+    def raise_if_lost(self) -> None:
+        """Raises LineLostError when the line is known to be gone."""
         ...
 
     def duplicate(self) -> int | None:
@@ -128,14 +135,15 @@ class _Pumped:
         self._ring.add(int(self._loop.time() * 1e6), direction, data)
 
     def _write(self, frame: bytes) -> None:
-        self._raise_if_lost()
+        self.raise_if_lost()
         self._tap(Direction.OUT, frame)
         try:
             self._port.write(frame)
         except PortError as error:
             raise LineLostError(str(error)) from error
 
-    def _raise_if_lost(self) -> None:
+    def raise_if_lost(self) -> None:
+        """Raises LineLostError once the pump has seen the end of the line."""
         if self._lost:
             raise LineLostError(self._lost)
 
@@ -153,7 +161,7 @@ class _Pumped:
                     await self._arrived.wait()
             except TimeoutError:
                 return False
-        self._raise_if_lost()
+        self.raise_if_lost()
         return True
 
     async def close(self) -> None:
@@ -173,16 +181,18 @@ class RtuLine(_Pumped):
         self._last: Request | None = None
         self._rest = b""
 
-    async def settle(self) -> None:
+    async def settle(self) -> bool:
         """Wait until the line was silent for its gap, but not for ever on a line that chatters."""
-        patience = self._loop.time() + _LONGEST_CHATTER_S
+        began = self._loop.time()
         while True:
-            self._raise_if_lost()
+            self.raise_if_lost()
             now = self._loop.time()
-            silent_at = self._busy_until + self._gap_s
-            if now >= silent_at or now >= patience:
-                return
-            await asyncio.sleep(silent_at - now)
+            left = self._busy_until + self._gap_s - now
+            if left <= 0 or now - began >= _LONGEST_CHATTER_S:
+                return now > began
+            # The loop's timers round up to whole milliseconds, half a gap at 19,200 baud: sleep
+            # the whole ones and yield through the rest.
+            await asyncio.sleep(int(left * 1000) / 1000)
 
     async def exchange(self, request: Request, timeout_s: float) -> Exchange:
         """Ask one unit; the time-out counts from the moment when the last bit has left."""
@@ -221,12 +231,14 @@ class TcpLine(_Pumped):
         self._transaction = 0
         self._receiver = TcpReceiver()
 
-    async def settle(self) -> None:
+    async def settle(self) -> bool:
         """Wait for the gap that the site file asks for, if any."""
-        self._raise_if_lost()
-        wait = self._busy_until + self._gap_s - self._loop.time()
-        if wait > 0:
-            await asyncio.sleep(wait)
+        self.raise_if_lost()
+        left = self._busy_until + self._gap_s - self._loop.time()
+        if left <= 0:
+            return False
+        await asyncio.sleep(left)
+        return True
 
     async def exchange(self, request: Request, timeout_s: float) -> Exchange:
         """Ask one unit behind the connection."""

@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 from baywatt_contract.site_file import Bus, BusKind
-
 from baywatt_edge.devices.capture import FrameRing
 from baywatt_edge.devices.errors import BusSetupError, LineLostError
 from baywatt_edge.devices.modbus_line import ModbusLine, RtuLine, TcpLine, TcpTransport

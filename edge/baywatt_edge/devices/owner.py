@@ -8,7 +8,6 @@ from typing import Protocol
 from baywatt_contract.clock import Instant
 from baywatt_contract.house import Beat
 from baywatt_contract.observations import ControlTarget, DeviceHealth, Observation, ReadMeter
-
 from baywatt_edge.devices.modbus_frames import Request
 from baywatt_edge.devices.profile import Profile
 from baywatt_edge.devices.schedule import Want

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from baywatt_contract.clock import Instant
 from baywatt_contract.observations import Quantity
-
 from baywatt_edge.devices.blocks import Block
 from baywatt_edge.devices.decode import decode_block
 from baywatt_edge.devices.modbus_frames import Request

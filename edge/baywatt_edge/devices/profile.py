@@ -6,26 +6,16 @@ what `raw * scale` is; decoding converts it to the unit in the quantity's name.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from enum import StrEnum
-from fractions import Fraction
 from typing import Annotated, Literal, Self
 
-from baywatt_contract.observations import FaultCode, Pilot, Quantity
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
-Address = Annotated[int, Field(ge=0, le=0xFFFF)]
+from baywatt_contract.observations import FaultCode, Pilot
+from baywatt_edge.devices.register import UNITS, Address, Name, Register, Table, Text
+
 Word = Annotated[int, Field(ge=0, le=0xFFFF)]
-Text = Annotated[str, StringConstraints(max_length=300)]
-Scale = Annotated[Decimal, Field(ge=-(10**9), le=10**9)]
 Milliamperes = Annotated[int, Field(ge=0, le=1_000_000)]
-
-
-class Table(BaseModel):
-    """Base of all tables: an unknown key is a mistake."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Kind(StrEnum):
@@ -38,105 +28,6 @@ class Kind(StrEnum):
     BOARD = "board"
 
 
-class RegisterType(StrEnum):
-    """How the words of a register are read; `bit` is a coil or discrete input."""
-
-    BIT = "bit"
-    INT16 = "int16"
-    UINT16 = "uint16"
-    INT32 = "int32"
-    UINT32 = "uint32"
-    INT64 = "int64"
-    UINT64 = "uint64"
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-    STRING = "string"
-
-
-WORDS = {
-    RegisterType.BIT: 1,
-    RegisterType.INT16: 1,
-    RegisterType.UINT16: 1,
-    RegisterType.INT32: 2,
-    RegisterType.UINT32: 2,
-    RegisterType.INT64: 4,
-    RegisterType.UINT64: 4,
-    RegisterType.FLOAT32: 2,
-    RegisterType.FLOAT64: 4,
-}
-
-_WH, _W, _MA = Fraction(1), Fraction(1), Fraction(1)
-_UNITS: dict[str, dict[str, Fraction]] = {
-    "wh": {"Wh": _WH, "kWh": _WH * 1000, "MWh": _WH * 1_000_000},
-    "w": {"W": _W, "kW": _W * 1000},
-    "ma": {"mA": _MA, "A": _MA * 1000},
-    "mv": {"mV": Fraction(1), "V": Fraction(1000)},
-    "mhz": {"mHz": Fraction(1), "Hz": Fraction(1000)},
-    "mc": {"mC": Fraction(1), "C": Fraction(1000)},
-    "mm": {"mm": Fraction(1), "cm": Fraction(10), "m": Fraction(1000)},
-}
-
-
-class Register(Table):
-    """One register as it stands on the wire (zero-based address), and what it means."""
-
-    name: Name
-    address: Address
-    function: Literal[1, 2, 3, 4] = 3
-    type: RegisterType
-    words: Annotated[int, Field(ge=1, le=125)] | None = None  # strings only
-    word_order: Literal["big", "little"] = "big"
-    mask: Annotated[int, Field(ge=1, le=0xFFFF_FFFF)] | None = None
-    shift: Annotated[int, Field(ge=0, le=31)] = 0
-    scale: Scale = Decimal(1)
-    unit: Annotated[str, StringConstraints(max_length=12)] = ""
-    quantity: Quantity | None = None
-    sentinels: Annotated[list[int], Field(max_length=16)] = []  # raw values that mean "absent"
-    minimum: Scale | None = None  # plausible range, in `unit`
-    maximum: Scale | None = None
-    optional: bool = False  # an absent value does not spoil the reading
-    write_function: Literal[5, 6, 15, 16] | None = None  # absent: read only
-    readable: bool = True
-    channel_offset: Annotated[int, Field(ge=0, le=0xFFFF)] = 0  # per further connector
-    source: Text = ""
-    verified: Text = ""
-
-    @property
-    def width(self) -> int:
-        """Registers (or bits) that it occupies."""
-        return self.words or WORDS.get(self.type, 1)
-
-    @property
-    def factor(self) -> Fraction:
-        """Multiplies a raw value into the unit of the quantity (or leaves it in `unit`)."""
-        scale = Fraction(self.scale)
-        return scale if self.quantity is None else scale * self._to_quantity(self.quantity)
-
-    def factor_to(self, suffix: str) -> Fraction:
-        """Multiplies a raw value into the base unit `suffix` ("ma", "mm" …); raises KeyError."""
-        return Fraction(self.scale) * _UNITS[suffix][self.unit]
-
-    def _to_quantity(self, quantity: Quantity) -> Fraction:
-        return _UNITS[quantity.value.rsplit("_", 1)[1]][self.unit]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.scale == 0:
-            raise ValueError("scale is 0")
-        if self.type is RegisterType.STRING and (self.words is None or self.quantity is not None):
-            raise ValueError("a string needs `words` and has no quantity")
-        if (self.type is RegisterType.BIT) != (self.function in (1, 2)):
-            raise ValueError("functions 1 and 2 read type bit, and only they do")
-        if self.address + self.width > 0x10000:
-            raise ValueError("reaches past register 65535")
-        if self.quantity is not None:
-            known = _UNITS[self.quantity.value.rsplit("_", 1)[1]]
-            if self.unit not in known:
-                listed = ", ".join(known)
-                raise ValueError(f"unit {self.unit!r} does not fit {self.quantity} ({listed})")
-        return self
-
-
 class Modbus(Table):
     """How the device wants to be asked."""
 
@@ -145,7 +36,9 @@ class Modbus(Table):
     min_gap_ms: Annotated[int, Field(ge=0, le=10_000)] = 0  # after any exchange with it
     max_registers: Annotated[int, Field(ge=1, le=125)] = 64
     max_gap: Annotated[int, Field(ge=0, le=124)] = 8  # unneeded registers a block may read across
-    poisonous: Annotated[list[tuple[Address, Address]], Field(max_length=32)] = []  # inclusive
+    poisonous: Annotated[
+        tuple[tuple[Address, Address], ...], Field(max_length=32)
+    ] = ()  # inclusive
     wake_up_reads: Annotated[int, Field(ge=0, le=3)] = 0  # a sleeper misses so many requests
     baudrate: Annotated[int, Field(ge=300, le=4_000_000)] = 9600  # factory settings, for a scan
     parity: Literal["N", "E", "O"] = "N"
@@ -157,7 +50,7 @@ class Identity(Table):
     """What a scan reads to recognise the model: one register and the raw values it may hold."""
 
     name: Name
-    one_of: Annotated[list[int], Field(max_length=32)] = []
+    one_of: Annotated[tuple[int, ...], Field(max_length=32)] = ()
     low: int | None = None
     high: int | None = None
 
@@ -200,7 +93,7 @@ class Wallbox(Table):
     enable_on: Word = 1
     enable_off: Word = 0
     watchdog: Watchdog | None = None
-    setup: Annotated[list[Setup], Field(max_length=16)] = []
+    setup: Annotated[tuple[Setup, ...], Field(max_length=16)] = ()
     states: Annotated[dict[str, StateMeaning], Field(min_length=1, max_length=64)]
 
 
@@ -236,10 +129,10 @@ class Profile(Table):
     kind: Kind
     vendor: Text
     model: Text
-    source: Annotated[list[Text], Field(min_length=1, max_length=16)]
-    notes: Annotated[list[Text], Field(max_length=32)] = []
+    source: Annotated[tuple[Text, ...], Field(min_length=1, max_length=16)]
+    notes: Annotated[tuple[Text, ...], Field(max_length=32)] = ()
     modbus: Modbus | None = None
-    registers: Annotated[list[Register], Field(max_length=500)] = []
+    registers: Annotated[tuple[Register, ...], Field(max_length=500)] = ()
     identity: Identity | None = None
     wallbox: Wallbox | None = None
     bay: BaySensing | None = None
@@ -258,7 +151,7 @@ class Profile(Table):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         for section in _NEEDED[self.kind]:
-            if getattr(self, section) in (None, []):
+            if getattr(self, section) in (None, ()):
                 raise ValueError(f"a {self.kind} needs [{section}]")
         names = [register.name for register in self.registers]
         if len(names) != len(set(names)):
@@ -285,7 +178,7 @@ class Profile(Table):
         for each in self.registers:
             if each.width > limit:
                 raise ValueError(f"register {each.name} is wider than max_registers")
-            for first, last in self.modbus.poisonous if self.modbus else []:
+            for first, last in self.modbus.poisonous if self.modbus else ():
                 if each.address <= last and first < each.address + each.width:
                     raise ValueError(f"register {each.name} is poisonous")
 
@@ -303,7 +196,7 @@ class Profile(Table):
             if self.register(name).write_function is None:
                 raise ValueError(f"register {name} is written but has no write_function")
         for name in currents:
-            if self.register(name).unit not in _UNITS["ma"]:
+            if self.register(name).unit not in UNITS["ma"]:
                 raise ValueError(f"register {name} is a current: unit A or mA")
 
 

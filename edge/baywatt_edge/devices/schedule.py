@@ -13,7 +13,7 @@ from enum import IntEnum
 BREAK_AFTER = 3
 """Misses in a row until a device counts as silent."""
 
-_SHARE = 10  # a silent device rests at least so many of its own time-outs between two probes
+_SHARE = 10  # a silent device rests at least so many times as long as a probe of it takes
 _MAX_REST_MS = 10_000
 
 
@@ -82,8 +82,8 @@ class Schedule:
         breaker.misses = 0
         breaker.rest_until_ms = now_ms + self._manners[device].gap_ms
 
-    def missed(self, device: str, now_ms: int) -> None:
-        """The exchange just ended without an answer.
+    def missed(self, device: str, now_ms: int, cost_ms: int = 0) -> None:
+        """The exchange just ended without an answer and kept the bus for `cost_ms`.
 
         Even a first miss rests the device for one more time-out: on a serial line an answer that
         is merely late must not be taken for the answer to the next question.
@@ -91,7 +91,9 @@ class Schedule:
         breaker = self._breakers[device]
         breaker.misses += 1
         manners = self._manners[device]
-        breaker.rest_until_ms = now_ms + max(manners.gap_ms, self._rest_ms(breaker, manners))
+        breaker.rest_until_ms = now_ms + max(
+            manners.gap_ms, _rest_ms(breaker.misses, max(cost_ms, manners.timeout_ms))
+        )
 
     def silent(self, device: str) -> bool:
         """Whether the device missed so often that it is only probed."""
@@ -103,10 +105,10 @@ class Schedule:
             breaker.misses = 0
             breaker.rest_until_ms = 0
 
-    @staticmethod
-    def _rest_ms(breaker: _Breaker, manners: Manners) -> int:
-        over = breaker.misses - BREAK_AFTER
-        if over < 0:
-            return manners.timeout_ms
-        floor = _SHARE * manners.timeout_ms
-        return max(floor, min(_MAX_REST_MS, floor << min(over, 8)))
+
+def _rest_ms(misses: int, cost_ms: int) -> int:
+    over = misses - BREAK_AFTER
+    if over < 0:
+        return cost_ms
+    floor = _SHARE * cost_ms
+    return max(floor, min(_MAX_REST_MS, floor << min(over, 8)))

@@ -203,4 +203,5 @@ def _advice(path: Path, error: serial.SerialException) -> str:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+    """A line whose far end went away reports EIO."""
+    return "hung up" if error.errno == errno.EIO else error.strerror or str(error)

@@ -10,7 +10,6 @@ import asyncio
 import re
 
 from baywatt_contract.site_file import Bus
-
 from baywatt_edge.devices.can_frame import CanFrame
 from baywatt_edge.devices.errors import LineLostError
 

@@ -3,6 +3,7 @@
 from baywatt_edge.journal.errors import (
     CorruptDatabaseError,
     DatabaseNewerError,
+    DiskFullError,
     EventTooLargeError,
     JournalError,
     JournalFailedError,
@@ -17,6 +18,7 @@ __all__ = [
     "Commit",
     "CorruptDatabaseError",
     "DatabaseNewerError",
+    "DiskFullError",
     "EventTooLargeError",
     "Journal",
     "JournalError",

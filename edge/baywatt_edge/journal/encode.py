@@ -17,7 +17,7 @@ MAX_TRACE = 64
 
 def place(event: NewEvent, ahead: dict[Stream, int]) -> Row:
     """The event at the next place of its stream; `ahead` (stream → next seq) moves on."""
-    if len(event.trace) > MAX_TRACE:
+    if len(event.trace.encode()) > MAX_TRACE:
         raise ValueError(f"trace of {len(event.trace)} characters, at most {MAX_TRACE}")
     if event.at.mono_ms < 0 or event.at.boot < 0:
         raise ValueError(f"{event.at} lies before its boot")
@@ -40,11 +40,10 @@ def values(row: Row) -> RowValues:
 
 def document(key: str, value: Any) -> tuple[str, str | None]:  # noqa: ANN401 - JSON
     """Key and JSON text, None for one to delete; raises ValueError or TypeError."""
-    if not 0 < len(key) <= MAX_NAME:
-        raise ValueError(f"document key of {len(key)} characters, 1 to {MAX_NAME}")
+    _check_name(key)
     if value is None:
         return key, None
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    body = json.dumps(value, separators=(",", ":"), allow_nan=False)
     if len(body) > MAX_DOCUMENT_BYTES:
         raise ValueError(f"document {key!r} of {len(body)} bytes, at most {MAX_DOCUMENT_BYTES}")
     return key, body
@@ -52,6 +51,13 @@ def document(key: str, value: Any) -> tuple[str, str | None]:  # noqa: ANN401 - 
 
 def cursor(name: str, seq: int) -> tuple[str, int]:
     """Name and place of a cursor; raises ValueError."""
-    if not 0 < len(name) <= MAX_NAME or not FORGET <= seq < 2**63:
-        raise ValueError(f"cursor {name[:MAX_NAME]!r} at {seq}")
+    _check_name(name)
+    if not FORGET <= seq < 2**63:
+        raise ValueError(f"cursor {name!r} at {seq}")
     return name, seq
+
+
+def _check_name(name: str) -> None:
+    """What reaches the writer's thread must be storable: an error there would end the process."""
+    if not 0 < len(name.encode()) <= MAX_NAME:
+        raise ValueError(f"name of {len(name)} characters, 1 to {MAX_NAME}")

@@ -19,6 +19,10 @@ class JournalUnavailableError(JournalError):
     """The folder cannot be used (permissions, read-only, not local); mend it and start again."""
 
 
+class DiskFullError(JournalUnavailableError):
+    """Not even the next boot could be written down; free some space and start again."""
+
+
 class JournalInUseError(JournalUnavailableError):
     """Another process holds the journal; stop it first."""
 

@@ -11,7 +11,6 @@ from typing import Any, Self, TypeVar
 
 from baywatt_contract.clock import Instant
 from baywatt_contract.events import TelemetryDropped
-
 from baywatt_edge.journal import encode
 from baywatt_edge.journal.errors import JournalError, JournalFailedError
 from baywatt_edge.journal.files import Ballast, FolderLock
@@ -52,14 +51,14 @@ class Journal:
         """
         if quota_bytes < MIN_QUOTA_BYTES:
             raise ValueError(f"quota of {quota_bytes} bytes, at least {MIN_QUOTA_BYTES}")
+        limits = Limits.of(quota_bytes)
+        ballast = Ballast(folder / "ballast", min(limits.reserve, 8 << 20))
         lock = FolderLock(folder)
         try:
-            store, identity = await asyncio.to_thread(open_store, folder)
+            store, identity = await asyncio.to_thread(open_store, folder, ballast)
         except BaseException:
             lock.release()
             raise
-        limits = Limits.of(quota_bytes)
-        ballast = Ballast(folder / "ballast", min(limits.reserve, 8 << 20))
         self = cls(site_id, identity, mono_now)
         self._lock = lock
         self._policy = Policy.of(limits.database)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from baywatt_edge.journal.errors import CorruptDatabaseError, JournalUnavailableError
+from baywatt_edge.journal.errors import CorruptDatabaseError, DiskFullError, JournalUnavailableError
 from baywatt_edge.journal.faults import Fault, classify
-from baywatt_edge.journal.files import DATABASE, quarantine, sync_folder
+from baywatt_edge.journal.files import DATABASE, Ballast, quarantine, sync_folder
 from baywatt_edge.journal.schema import migrate
 from baywatt_edge.journal.store import Identity, Store, open_connection
 
@@ -21,13 +21,23 @@ log = logging.getLogger(__name__)
 _CHECK_AT_MOST_S = 5.0
 
 
-def open_store(folder: Path) -> tuple[Store, Identity]:
+def open_store(folder: Path, ballast: Ballast | None = None) -> tuple[Store, Identity]:
     """The store of this folder, counted as one more boot.
 
     Raises DatabaseNewerError and JournalUnavailableError. A corrupt database is moved aside with
-    a loud line, and a new one with a new epoch takes its place.
+    a loud line, and a new one with a new epoch takes its place. On a full disk the ballast gives
+    way: a site must come up again there too.
     """
-    path = folder / DATABASE
+    try:
+        return _open_or_begin_anew(folder / DATABASE)
+    except DiskFullError:
+        if ballast is None:
+            raise
+        ballast.release()
+        return _open_or_begin_anew(folder / DATABASE)
+
+
+def _open_or_begin_anew(path: Path) -> tuple[Store, Identity]:
     try:
         return _open(path)
     except CorruptDatabaseError as damage:
@@ -54,8 +64,13 @@ def _open(path: Path) -> tuple[Store, Identity]:
             connection.close()
             raise
     except sqlite3.Error as error:
-        if classify(error) is Fault.CORRUPT:
+        fault = classify(error)
+        if fault is Fault.CORRUPT:
             raise CorruptDatabaseError(f"{path} is broken: {error}") from error
+        if fault is Fault.FULL:
+            raise DiskFullError(
+                f"the disk of {path} is full: free space and start again"
+            ) from error
         raise JournalUnavailableError(
             f"cannot open {path}: {error}; check free space, owner and the storage itself"
         ) from error

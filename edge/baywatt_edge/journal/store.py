@@ -9,19 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from baywatt_contract.clock import ClockQuality, Instant
+import msgspec
 from sqlite_utils import Database
 
+from baywatt_contract.clock import ClockQuality, Instant
 from baywatt_edge.journal.model import FORGET, Row, Stream
 from baywatt_edge.journal.schema import table
 
 PAGE_BYTES = 1024
-"""A commit writes whole pages: with 1 kB ones a lone event costs about 6 kB instead of 9."""
+"""A commit writes whole pages: small ones wear the storage less (see tests/bench)."""
 
+_COLUMNS = 9
+_CHUNKS = (64, 16, 4, 1)  # rows per statement: see _insert
 _INSERT = {
     # The names are ours, not the caller's.
-    stream: f"INSERT INTO {stream} VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
+    (stream, size): f"INSERT INTO {stream} VALUES "  # noqa: S608
+    + ",".join([f"({','.join('?' * _COLUMNS)})"] * size)
     for stream in Stream
+    for size in _CHUNKS
 }
 RowValues = tuple[int, str, int, int, int, int, str, str, str]
 
@@ -65,7 +70,7 @@ class Usage:
 def row_values(row: Row) -> RowValues:
     """A row as its columns. `data` must be JSON: raises TypeError or ValueError otherwise."""
     at = row.at
-    data = json.dumps(row.data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    data = msgspec.json.encode(row.data).decode()
     return (row.seq, row.type, row.v, at.mono_ms, at.boot, at.utc_ms, str(at.quality),
             row.trace, data)  # fmt: skip
 
@@ -112,12 +117,24 @@ class Store:
                 )
             for stream, upto in (*record.trims, *record.floors):
                 self._set_meta(f"floor:{stream}", str(upto))
-        for stream, insert in _INSERT.items():
-            values = [value for record in records for value in record.rows.get(stream, ())]
-            if values:
-                self._connection.executemany(insert, values)
+        for stream in Stream:
+            self._insert(stream, [row for record in records for row in record.rows.get(stream, ())])
         self._set_documents([pair for record in records for pair in record.documents])
         self._set_cursors([pair for record in records for pair in record.cursors])
+
+    def _insert(self, stream: Stream, rows: list[RowValues]) -> None:
+        """Many rows per statement.
+
+        Each statement gives up the interpreter lock once, and to take it back from a busy loop
+        costs far more than the insert itself.
+        """
+        start = 0
+        for size in _CHUNKS:
+            statement = _INSERT[stream, size]
+            while len(rows) - start >= size:
+                chunk = rows[start : start + size]
+                self._connection.execute(statement, [value for each in chunk for value in each])
+                start += size
 
     def _set_documents(self, pairs: Iterable[tuple[str, str | None]]) -> None:
         for key, body in dict(pairs).items():
@@ -205,7 +222,7 @@ class Store:
 def _row(stream: Stream, each: dict[str, Any]) -> Row:
     at = Instant(each["mono_ms"], each["boot"], each["utc_ms"], ClockQuality(each["quality"]))
     return Row(stream, each["seq"], each["type"], each["v"], at, each["trace"],
-               json.loads(each["data"]))  # fmt: skip
+               msgspec.json.decode(each["data"]))  # fmt: skip
 
 
 def open_connection(path: Path) -> sqlite3.Connection:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from baywatt_contract.clock import Instant
-
 from baywatt_edge.ocpp.frames import Json
 from baywatt_edge.ocpp.rpc import Failure
 

@@ -17,6 +17,8 @@ from baywatt_edge.ocpp.frames import Json
 from baywatt_edge.ocpp.schemas import Schemas
 
 MAX_FRAME_BYTES = 256 * 1024
+MAX_UNANSWERED = 16
+"""Inbound CALLs under way at once; the protocol allows the other end one (1.6J, 4.1.1)."""
 
 
 def new_message_id() -> str:
@@ -188,6 +190,9 @@ class Rpc:
         schemas = self._dialect.schemas
         if call.message_id in self._unanswered:
             text = "a CALL with this message id is being handled already"
+            return Write(self._refusal(call.message_id, ErrorCode.GENERIC, text))
+        if len(self._unanswered) >= MAX_UNANSWERED:
+            text = f"{MAX_UNANSWERED} CALLs are being handled already"
             return Write(self._refusal(call.message_id, ErrorCode.GENERIC, text))
         if not schemas.knows(call.action):
             text = f"{call.action} is not known"

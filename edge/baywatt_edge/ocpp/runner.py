@@ -12,7 +12,6 @@ from baywatt_contract.clock import Instant
 from baywatt_contract.events import Authority
 from baywatt_contract.house import Beat, Clock, House
 from baywatt_contract.wishes import AuthorisationAnswer
-
 from baywatt_edge.journal import Commit, Stream, Write
 from baywatt_edge.ocpp.backoff import BackOff, BackOffRule
 from baywatt_edge.ocpp.effects import Ask, Effect, Notice, Probe, Save, Transmit, Trust

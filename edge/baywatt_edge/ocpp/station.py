@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from random import Random
 
 import msgspec
+
 from baywatt_contract.events import Authority as Side
 from baywatt_contract.house import Beat, Clock, House, Task
 from baywatt_contract.site_file import Authority, Connector, Station
 from baywatt_contract.wishes import AuthorisationAnswer
-
 from baywatt_edge.ocpp.backoff import BackOffRule
 from baywatt_edge.ocpp.ports import Journal
 from baywatt_edge.ocpp.runner import PONG_S, Runner

@@ -9,10 +9,13 @@ from baywatt_contract.observations import ConnectorObserved, FaultCode, Pilot
 from baywatt_contract.site_file import Connector
 from baywatt_edge.site import reservations
 from baywatt_edge.site.draft import Draft
-from baywatt_edge.site.state import Session
+from baywatt_edge.site.state import Session, elapsed_ms
 
 # A connector that still charges, or could, is not Faulted; these are warnings.
 _WARNINGS = frozenset({FaultCode.LOCK_FAILED, FaultCode.VENTILATION, FaultCode.METER_SILENT})
+
+# Between permission and a vehicle's first answer nothing is suspended yet.
+_SETTLING_MS = 5_000
 
 
 def settle(draft: Draft, connector: Connector) -> None:
@@ -67,6 +70,10 @@ def _in_session(
     if session.begin_wh is None:
         return ConnectorStatus.PREPARING, "authorised, waits for vehicle and meter"
     grant = draft.live.grants.get(connector.id)
+    begun_ms = elapsed_ms(session.begin_at or draft.now, draft.now)
+    if begun_ms < _SETTLING_MS and (seen is None or not seen.contactor_closed):
+        draft.wake_at(draft.now.mono_ms + _SETTLING_MS - begun_ms)
+        return ConnectorStatus.PREPARING, "offers current, waits for the vehicle"
     if grant is not None and grant.limit_ma < MIN_CHARGE_MA:
         return ConnectorStatus.SUSPENDED_EVSE, grant.reason
     if seen is not None and seen.pilot is Pilot.B:

@@ -32,7 +32,8 @@ def target(
         phases=len(connector.phases),
         grant_expires_mono_ms=grant_expires_mono_ms,
         unlock=connector.id in live.unlocks and open_now,
-        available=each.operative,
+        # Out of service is state F, which hides unplugging: not before the visit ends.
+        available=each.operative or each.session is not None,
     )
 
 

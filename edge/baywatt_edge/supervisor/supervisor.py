@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from baywatt_contract.house import Task
-
 from baywatt_edge.supervisor import policy
 from baywatt_edge.supervisor.notify import SystemdNotifier
 from baywatt_edge.supervisor.policy import Child, Criticality, Phase, RestartPolicy

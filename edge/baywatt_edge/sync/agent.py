@@ -14,7 +14,6 @@ from baywatt_contract.clock import ClockQuality
 from baywatt_contract.house import Beat, Clock, House, Task
 from baywatt_contract.site_file import Cloud
 from baywatt_contract.topics import StateTopic
-
 from baywatt_edge.journal import Journal, NewEvent, Stream, Write
 from baywatt_edge.sync.broker import Broker, BrokerError, BrokerRefusedError, Link, MqttBroker
 from baywatt_edge.sync.commands import SEEN_PREFIX, seen_document, seen_entry
@@ -241,8 +240,13 @@ class SyncAgent:
         async with self._holding:
             if hold.document.rev <= self._core.revisions.get(hold.leaf, -1):
                 return
-            body = hold.document.model_dump(mode="json", exclude_none=True)
-            await self._journal.submit(Write(documents={f"{PREFIX}{hold.leaf}": body})).done()
+            try:
+                body = hold.document.model_dump(mode="json", exclude_none=True)
+                stored = self._journal.submit(Write(documents={f"{PREFIX}{hold.leaf}": body}))
+            except ValueError as error:
+                self._note(f"{hold.leaf} revision {hold.document.rev} cannot be stored: {error}")
+                return
+            await stored.done()
             if wish := state_wish(hold.leaf, hold.document):
                 await self._house.wish(wish)
             births = self._core.held(hold.leaf, hold.document.rev)

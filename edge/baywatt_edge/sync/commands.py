@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from baywatt_contract.clock import parse_utc_ms
 from baywatt_contract.envelope import BadPayloadError, unpack
 from baywatt_contract.events import Authority, SessionId, StartSource, Token
@@ -19,7 +21,6 @@ from baywatt_contract.wishes import (
     UnlockWish,
     Wish,
 )
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 MAX_ID = 64
 SEEN_PREFIX = "command:"
@@ -72,7 +73,7 @@ def parse_command(payload: bytes) -> Command | Refusal:
     if not isinstance(ident, str) or not 0 < len(ident) <= MAX_ID:
         raise BadPayloadError("a command without a usable id")
     kind = value.get("kind")
-    if kind not in set(CommandKind):
+    if kind not in tuple(CommandKind):
         return Refusal(ident, f"unknown kind of command {str(kind)[:40]!r}")
     try:
         command = Command.model_validate(value)

@@ -10,21 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from baywatt_contract.clock import ClockQuality, Instant, parse_utc_ms
-from baywatt_contract.envelope import BadPayloadError, Event, pack, unpack
+from baywatt_contract.envelope import Event, pack, unpack
 from baywatt_contract.events import CommandDone, CommandRefused
 from baywatt_contract.messages import Ack, Command, Presence, StateDocument
 from baywatt_contract.topics import SiteTopics, StateTopic, UpTopic
 from baywatt_contract.wishes import Outcome, Wish
-from pydantic import ValidationError
-
 from baywatt_edge.sync.commands import Refusal, is_late, parse_command, to_wish
 from baywatt_edge.sync.outbox import Jitter, Outbox, Wanted
-from baywatt_edge.sync.states import BadStateError, parse_state
+from baywatt_edge.sync.states import parse_state
 
 EVENTS, TELEMETRY = "events", "telemetry"
 STREAMS = (EVENTS, TELEMETRY)
 JUDGE_WITHIN_MS = 30_000
 MAX_WAITING = 100
+
+_RESTORED = (
+    "the cloud has later rows of this journal than the journal itself: it was restored from an "
+    "older copy. Move journal.db aside, so that a new epoch begins"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,10 @@ class SyncCore:
         """Which rows of a stream may be offered, None while its window is full."""
         return self._outboxes[stream].wanted()
 
+    def grown(self, stream: str, last: int) -> None:
+        """The journal's last committed row; tell it before any message that may speak of it."""
+        self._outboxes[stream].grown(last)
+
     def cursor(self, stream: str) -> int:
         """Up to where the cloud has committed."""
         return self._outboxes[stream].cursor
@@ -220,7 +227,10 @@ class SyncCore:
             for leaf in StateTopic:
                 if topic == self._topics.state(leaf):
                     return self._state(leaf, payload)
-        except (BadPayloadError, BadStateError, ValidationError, ValueError) as error:
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # all of the contract's errors are ValueErrors
             first = str(error).splitlines()[0][:200]
             return [Note(f"a message on {topic[:200]} is passed over: {first}")]
         return []
@@ -230,6 +240,8 @@ class SyncCore:
         if ack.epoch != self.me.epoch:
             return []
         outbox = self._outboxes[ack.stream]
+        if not outbox.knows(ack):
+            return [Note(_RESTORED)]
         before = outbox.cursor
         effects: list[Effect] = [
             self._up(ack.stream, payload) for payload in outbox.acknowledge(ack, now.mono_ms)

@@ -51,7 +51,7 @@ class Outbox:
         self._epoch = epoch
         self._jitter = jitter
         self._taken = cursor  # the last row that is in a batch
-        self._highest = cursor  # the last row that ever was
+        self._last = cursor  # the last row that the journal has
         self._flight: list[Batch] = []
         self._rewound_ms = -RESEND_MS
         self._lost_upto = 0  # the cloud asked for rows up to here that are gone
@@ -66,6 +66,14 @@ class Outbox:
         """The last row that was taken into a batch."""
         return self._taken
 
+    def grown(self, last: int) -> None:
+        """The journal has rows up to `last`; nobody can acknowledge more."""
+        self._last = max(self._last, last)
+
+    def knows(self, ack: Ack) -> bool:
+        """Whether the acknowledgement speaks of rows that this journal has."""
+        return ack.upto <= self._last
+
     def wanted(self) -> Wanted | None:
         """What may be offered next, None while the window is full."""
         return Wanted(self._taken, MAX_EVENTS) if len(self._flight) < WINDOW else None
@@ -78,6 +86,7 @@ class Outbox:
         more, (0, -1) if none.
         """
         gone = self._gone(events)
+        self.grown(events[-1].seq if events else 0)
         payloads: list[bytes] = []
         while events and len(self._flight) < WINDOW:
             count, payload = _fill(events)
@@ -85,7 +94,6 @@ class Outbox:
             self._sent(batch, now_ms)
             self._flight.append(batch)
             self._taken = batch.last
-            self._highest = max(self._highest, batch.last)
             payloads.append(payload)
             events = events[count:]
         return payloads, gone
@@ -102,8 +110,8 @@ class Outbox:
 
     def acknowledge(self, ack: Ack, now_ms: int) -> list[bytes]:
         """Take in what the cloud has committed; returns what to publish again at once."""
-        if ack.epoch != self._epoch or ack.upto > self._highest:
-            return []  # somebody else's, or of a database that this one is not
+        if ack.epoch != self._epoch or not self.knows(ack):
+            return []
         self.cursor = max(self.cursor, ack.upto)
         self._flight = [batch for batch in self._flight if batch.last > self.cursor]
         self._taken = max(self._taken, ack.upto)

@@ -10,7 +10,6 @@ from typing import Any
 from baywatt_contract.envelope import pack
 from baywatt_contract.house import Beat, Clock, House
 from baywatt_contract.topics import SiteTopics, UpTopic
-
 from baywatt_edge.journal import Journal, Stream
 from baywatt_edge.sync.broker import Link
 from baywatt_edge.sync.core import STREAMS, Effect, Outgoing, SyncCore
@@ -73,6 +72,8 @@ class Session:
 
     async def _listen(self) -> None:
         async for topic, payload in self._link.messages():
+            for stream in STREAMS:
+                self._core.grown(stream, self._journal.last(Stream(stream)))
             self.apply(self._core.message(topic, payload, self._clock.now()))
 
     async def _pump(self, beat: Beat) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from baywatt_contract.envelope import BadPayloadError, unpack
 from baywatt_contract.messages import ReservationItem, StateDocument, TokenItem, items_hash
 from baywatt_contract.topics import StateTopic
 from baywatt_contract.wishes import ReservationsHeld, TokensKnown
-from pydantic import ValidationError
 
 PREFIX = "state:"
 StateWish = ReservationsHeld | TokensKnown

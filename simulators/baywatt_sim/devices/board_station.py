@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from baywatt_contract.observations import FaultCode
-
 from baywatt_sim.board import SimulatedBoard
 from baywatt_sim.devices.base import Touch
 from baywatt_sim.wire.link import Reply

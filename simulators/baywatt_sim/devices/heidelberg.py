@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from baywatt_contract.observations import Pilot
-
 from baywatt_sim.devices.base import Touch
 from baywatt_sim.wire.pdu import (
     ILLEGAL_ADDRESS,
@@ -75,7 +74,6 @@ class HeidelbergWallbox:
         self._outlet.shown = self._overruling()
         allowed = self._allowed(now)
         self._outlet.offered_a = self.limit_a if allowed else 0.0
-        self._outlet.locked = self._outlet.vehicle is not None
         self._drive_contactor(now, allowed)
 
     def read(self, space: Space, address: int, count: int) -> Sequence[int]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from baywatt_sim.wire.link import Link
 from baywatt_sim.wire.pdu import TARGET_SILENT, NoAnswerError, RegisterModel, answer
-
-log = logging.getLogger(__name__)
+from baywatt_sim.wire.tcp_server import TcpServer
 
 _HEADER = 7
 MAX_PDU = 253
@@ -35,39 +33,25 @@ class ModbusTcpServer:
     def __init__(self, units: Mapping[int, GatewayUnit], *, timeout_s: float = 0.1) -> None:
         self.units = dict(units)
         self.timeout_s = timeout_s
-        self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.StreamWriter] = set()
+        self._server = TcpServer(self._client)
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port (useful with 0). Raises OSError when it is taken."""
-        self._server = await asyncio.start_server(self._client, host, port)
-        return int(self._server.sockets[0].getsockname()[1])
+        return await self._server.start(host, port)
 
     async def stop(self) -> None:
         """Stop listening and hang up on all clients."""
-        if self._server is not None:
-            self._server.close()
-            for writer in list(self._clients):
-                writer.close()
-            await self._server.wait_closed()
-            self._server = None
+        await self._server.stop()
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients.add(writer)
-        try:
-            while True:
-                head = await reader.readexactly(_HEADER)
-                length = int.from_bytes(head[4:6], "big") - 1
-                if head[2:4] != b"\0\0" or not 1 <= length <= MAX_PDU:
-                    break
-                pdu = await self._ask(head[6], await reader.readexactly(length))
-                writer.write(head[:4] + (len(pdu) + 1).to_bytes(2, "big") + head[6:7] + pdu)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            log.debug("a Modbus TCP client left")
-        finally:
-            self._clients.discard(writer)
-            writer.close()
+        while True:
+            head = await reader.readexactly(_HEADER)
+            length = int.from_bytes(head[4:6], "big") - 1
+            if head[2:4] != b"\0\0" or not 1 <= length <= MAX_PDU:
+                return
+            pdu = await self._ask(head[6], await reader.readexactly(length))
+            writer.write(head[:4] + (len(pdu) + 1).to_bytes(2, "big") + head[6:7] + pdu)
+            await writer.drain()
 
     async def _ask(self, number: int, pdu: bytes) -> bytes:
         unit = self.units.get(number)

@@ -33,6 +33,16 @@ def _length(frame: bytes) -> int | None:
     return at + 1 + frame[at] + 2 if len(frame) > at else None
 
 
+def _valid(data: bytes) -> bytes | None:
+    """The complete request with a good checksum that begins here, if one does."""
+    length = _length(data)
+    if length is None or not 4 <= length <= min(len(data), MAX_FRAME):
+        return None
+    frame = data[:length]
+    good = crc16(frame[:-2]) == int.from_bytes(frame[-2:], "little")
+    return frame if good else None
+
+
 class RtuSlave:
     """One unit on a line; a `Station`. `requests` counts the valid requests it was asked.
 
@@ -78,15 +88,12 @@ class RtuSlave:
         return ()
 
     def _next_request(self) -> bytes | None:
-        """Cut the first frame with a valid checksum for this unit (or all) out of the buffer."""
-        for start in range(len(self._buffer) - 3):
-            rest = self._buffer[start:]
-            length = _length(rest) if rest[0] in (self.unit, 0) else None
-            if length is None or not 4 <= length <= min(len(rest), MAX_FRAME):
-                continue
-            frame = rest[:length]
-            if crc16(frame[:-2]) == int.from_bytes(frame[-2:], "little"):
-                self._buffer = rest[length:]
+        """Cut the next frame with a valid checksum for this unit (or all) out of the buffer."""
+        while (foreign := _valid(self._buffer)) and foreign[0] not in (self.unit, 0):
+            self._buffer = self._buffer[len(foreign) :]
+        for start, first in enumerate(self._buffer):
+            if first in (self.unit, 0) and (frame := _valid(self._buffer[start:])):
+                self._buffer = self._buffer[start + len(frame) :]
                 return frame
         return None
 

@@ -7,13 +7,12 @@ reaches all clients and the other nodes. Compatible with python-can's interface 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-log = logging.getLogger(__name__)
+from baywatt_sim.wire.tcp_server import TcpServer
 
 MAX_COMMAND = 128
 # A client that does not read loses frames, as a controller with a full mailbox does.
@@ -62,7 +61,7 @@ class SocketcandHub:
         self.channel = channel
         self._nodes: list[CanNode] = []
         self._clients: set[_Client] = set()
-        self._server: asyncio.Server | None = None
+        self._server = TcpServer(self._serve)
 
     def attach(self, node: CanNode) -> None:
         """Put a simulated node on the bus."""
@@ -70,17 +69,11 @@ class SocketcandHub:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port (useful with 0). Raises OSError when it is taken."""
-        self._server = await asyncio.start_server(self._serve, host, port)
-        return int(self._server.sockets[0].getsockname()[1])
+        return await self._server.start(host, port)
 
     async def stop(self) -> None:
         """Stop listening and hang up on all clients."""
-        if self._server is not None:
-            self._server.close()
-            for client in list(self._clients):
-                client.writer.close()
-            await self._server.wait_closed()
-            self._server = None
+        await self._server.stop()
 
     def send(self, frame: CanFrame, sender: object = None) -> None:
         """Put a frame on the bus; everybody but the sender receives it."""
@@ -102,11 +95,8 @@ class SocketcandHub:
             while data := await reader.read(4096):
                 buffer = self._commands(client, buffer + data)
                 await writer.drain()
-        except ConnectionError:
-            log.debug("a CAN client left")
         finally:
             self._clients.discard(client)
-            writer.close()
 
     def _commands(self, client: _Client, buffer: bytes) -> bytes:
         """Carry out all complete commands; returns what is left, bounded."""

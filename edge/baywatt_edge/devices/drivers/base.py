@@ -12,7 +12,6 @@ from baywatt_contract.observations import (
     Quality,
 )
 from baywatt_contract.site_file import Device
-
 from baywatt_edge.devices.blocks import compile_blocks
 from baywatt_edge.devices.errors import ProfileError
 from baywatt_edge.devices.link import LinkWatch
@@ -64,12 +63,16 @@ class PolledDriver:
 
     def answered(self, words: tuple[int, ...], now: Instant) -> Sequence[Observation]:
         """One block arrived."""
-        out: list[Observation] = list(self._link.ok(now))
+        out: list[Observation] = list(self._link.ok(now, self.complaint()))
         poll = self._polling.take(words, now)
         if poll is not None:
             self._last = {str(quantity): value for quantity, value in poll.values.items()}
             out += self.complete(poll, now)
         return out
+
+    def complaint(self) -> str:
+        """What is wrong although it answers, "" when all is well."""
+        return ""
 
     def complete(self, poll: Poll, now: Instant) -> list[Observation]:
         """What a complete reading means."""

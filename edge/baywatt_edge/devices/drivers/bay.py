@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from baywatt_contract.clock import Instant
 from baywatt_contract.observations import BayObserved, BayState, Observation, Quantity
 from baywatt_contract.site_file import Device
-
 from baywatt_edge.devices.drivers.base import PolledDriver
 from baywatt_edge.devices.errors import ProfileError
 from baywatt_edge.devices.polling import Poll

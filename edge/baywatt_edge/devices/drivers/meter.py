@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from baywatt_contract.clock import Instant
 from baywatt_contract.observations import Observation
-
 from baywatt_edge.devices.drivers.base import PolledDriver
 from baywatt_edge.devices.polling import Poll
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from baywatt_contract.clock import Instant
 from baywatt_contract.observations import ModuleObserved, Observation
 from baywatt_contract.site_file import Device
-
 from baywatt_edge.devices import infypower as infy
 from baywatt_edge.devices.can_frame import CanFrame
 from baywatt_edge.devices.errors import ProfileError

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from baywatt_edge.devices.blocks import Block, compile_blocks
 from baywatt_edge.devices.decode import decode_block, encode
 from baywatt_edge.devices.modbus_frames import Request
-from baywatt_edge.devices.profile import Profile, Register
+from baywatt_edge.devices.profile import Profile
+from baywatt_edge.devices.register import Register
 
 _RETRY_MS = 5_000
 _TRIES = 3

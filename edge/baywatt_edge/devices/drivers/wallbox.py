@@ -20,7 +20,6 @@ from baywatt_contract.observations import (
     Pilot,
 )
 from baywatt_contract.site_file import Connector, Device
-
 from baywatt_edge.devices.decode import current_ma, raw_current
 from baywatt_edge.devices.drivers.base import PolledDriver
 from baywatt_edge.devices.drivers.grant import CONFIRM_MS, Grant
@@ -103,7 +102,7 @@ class WallboxDriver(PolledDriver):
             return super().answered(words, now)
         self._settings.done(self._action, words, now.mono_ms)
         self._action = None
-        return self._link.ok(now, self._complaint())
+        return self._link.ok(now, self.complaint())
 
     def refused(self, code: int, now: Instant) -> Sequence[Observation]:
         """A refused setting is tried again later and shown as a fault of the controller."""
@@ -111,7 +110,7 @@ class WallboxDriver(PolledDriver):
             return super().refused(code, now)
         self._settings.failed(self._action, now.mono_ms)
         self._action = None
-        return self._link.ok(now, self._complaint() or f"refused a setting with exception {code}")
+        return self._link.ok(now, self.complaint() or f"refused a setting with exception {code}")
 
     def silent(self, detail: str, now: Instant) -> Sequence[Observation]:
         """What it holds is uncertain from now on: a box that lost power forgets its settings."""
@@ -254,7 +253,8 @@ class WallboxDriver(PolledDriver):
             self._verify_ms = now_ms + _VERIFY_MS
             self._settings.forget()
 
-    def _complaint(self) -> str:
+    def complaint(self) -> str:
+        """Settings that it does not take."""
         names = self._settings.refuses()
         return f"does not take {', '.join(names)}" if names else ""
 

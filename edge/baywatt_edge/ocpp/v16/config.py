@@ -24,6 +24,7 @@ class Config:
     def __init__(self, keys: Iterable[Key], stored: Mapping[str, object] | None = None) -> None:
         self._keys = {key.name.lower(): key for key in keys}
         self._values: dict[str, str] = {}
+        self._integers: dict[str, int] = {}  # read at every turn of the core
         for name, value in (stored or {}).items():
             self.change(name, str(value))
 
@@ -42,6 +43,7 @@ class Config:
         if verdict is Change.ACCEPTED:
             key = self._keys[name.lower()]
             self._values[key.name] = key.accepts(value) or ""
+            self._integers.clear()
         return verdict
 
     def canonical_name(self, name: str) -> str:
@@ -72,7 +74,10 @@ class Config:
 
     def integer(self, name: str) -> int:
         """An integer value."""
-        return int(self.text(name))
+        known = self._integers.get(name)
+        if known is None:
+            known = self._integers[name] = int(self.text(name))
+        return known
 
     def boolean(self, name: str) -> bool:
         """A boolean value."""

@@ -1,4 +1,4 @@
-"""The standard configuration keys that this charge point has (1.6 section 9.1, errata 3.80 to 3.84).
+"""The standard configuration keys of this charge point (1.6 section 9.1, errata 3.80 to 3.84).
 
 Optional keys that are missing here name functions that are missing here (section 9).
 """
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from baywatt_contract.site_file import Connector
-
 from baywatt_edge.ocpp.v16 import measurands
 
 MAX_KEYS_PER_REQUEST = 50

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from baywatt_contract.clock import Instant
-
 from baywatt_edge.ocpp.effects import Notice, Probe, Save
 from baywatt_edge.ocpp.frames import Json
 from baywatt_edge.ocpp.rpc import Failure, FailureKind
@@ -82,6 +81,7 @@ class Delivery:
         self._read_to = 0  # the last row taken in
         self._done_to = 0  # the last row that needs nothing more
         self._saved_to = 0
+        self._writing = 0
 
     def load(self, cursor: int) -> None:
         """Begin behind the cursor."""
@@ -114,9 +114,7 @@ class Delivery:
         """The message to send now, if there is one and its wait is over."""
         self._advance(now)
         head = self._head
-        if head is None or head.in_flight or head.doubtful_since_ms is not None:
-            return None
-        if now.mono_ms < head.not_before_ms:
+        if head is None or not self._ready(head) or now.mono_ms < head.not_before_ms:
             return None
         head.in_flight = True
         return head.message
@@ -124,9 +122,14 @@ class Delivery:
     def next_due_ms(self) -> int | None:
         """When `next_message` will have something, if it only waits for time."""
         head = self._head
-        if head is None or head.in_flight or head.doubtful_since_ms is not None:
-            return None
-        return head.not_before_ms
+        return head.not_before_ms if head is not None and self._ready(head) else None
+
+    def _ready(self, head: _Head) -> bool:
+        """While the end of a Start or Stop is being written down the next message waits.
+
+        So a crash repeats one of them at most; a repeated MeterValues harms nobody.
+        """
+        return not (head.in_flight or head.doubtful_since_ms is not None or self._writing)
 
     def outcome(self, outcome: Json | Failure, now: Instant) -> None:
         """What became of the message that was sent."""
@@ -180,7 +183,7 @@ class Delivery:
         self._note_answer(head.message, answer)
         self._head = None
         self._done_to = head.seq
-        self._save()
+        self._save(wait=head.message.action != "MeterValues")
         self._concluded(head.message, answer, now)
         self._advance(now)
 
@@ -216,8 +219,16 @@ class Delivery:
             self._emit(Notice(text, logging.ERROR))
             return None
 
-    def _save(self) -> None:
+    def _save(self, *, wait: bool = False) -> None:
         """The cursor and what it stands for, in one write."""
         self._saved_to = self._done_to
-        document = self._ledger.document()
-        self._emit(Save({self._names.transactions: document}, {self._names.cursor: self._done_to}))
+        documents = {self._names.transactions: self._ledger.document()}
+        cursors = {self._names.cursor: self._done_to}
+        if wait:
+            self._writing += 1
+            self._emit(Save(documents, cursors, self._written))
+        else:
+            self._emit(Save(documents, cursors))
+
+    def _written(self, _now: Instant) -> None:
+        self._writing -= 1

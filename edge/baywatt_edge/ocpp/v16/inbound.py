@@ -19,7 +19,6 @@ from baywatt_contract.wishes import (
     StopWish,
     UnlockWish,
 )
-
 from baywatt_edge.ocpp.effects import Ask, Effect, Save
 from baywatt_edge.ocpp.errors import ErrorCode, RefusedCallError
 from baywatt_edge.ocpp.frames import Json

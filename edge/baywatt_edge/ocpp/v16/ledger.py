@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+
 from baywatt_contract.clock import ClockQuality, Instant, format_utc_ms
 from baywatt_contract.events import (
     Authority,
@@ -25,7 +26,6 @@ from baywatt_contract.events import (
     StopReason,
 )
 from baywatt_contract.site_file import Connector
-
 from baywatt_edge.ocpp.frames import Json
 from baywatt_edge.ocpp.v16.config import Config
 from baywatt_edge.ocpp.v16.measurands import Sample, meter_value

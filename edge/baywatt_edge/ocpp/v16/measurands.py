@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from baywatt_contract.clock import format_utc_ms
 from baywatt_contract.events import SampleContext
-
 from baywatt_edge.ocpp.frames import Json
 
 ENERGY = "Energy.Active.Import.Register"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 
 from baywatt_contract.clock import Instant
-
 from baywatt_edge.ocpp.frames import Json
 from baywatt_edge.ocpp.outbox import Outgoing
 from baywatt_edge.ocpp.rpc import Failure, FailureKind

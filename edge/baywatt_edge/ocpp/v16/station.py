@@ -10,14 +10,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from baywatt_contract.clock import Instant, parse_utc_ms
+from baywatt_contract.clock import Instant
 from baywatt_contract.events import StartSource, StopReason
 from baywatt_contract.house import ConnectorView, SiteView
 from baywatt_contract.site_file import Authority, Connector
 from baywatt_contract.wishes import LimitWish, StopWish
-
 from baywatt_edge.ocpp import rpc
-from baywatt_edge.ocpp.effects import Ask, Effect, Notice, Save, Transmit, Trust
+from baywatt_edge.ocpp.effects import Ask, Effect, Notice, Save, Transmit
 from baywatt_edge.ocpp.errors import BadOutgoingError, RefusedCallError
 from baywatt_edge.ocpp.frames import Json
 from baywatt_edge.ocpp.outbox import Outbox, Outgoing, Rank
@@ -25,20 +24,17 @@ from baywatt_edge.ocpp.v16.config import Config
 from baywatt_edge.ocpp.v16.config_keys import DAY_S, keys_for
 from baywatt_edge.ocpp.v16.delivery import Delivery, Names
 from baywatt_edge.ocpp.v16.dialect import dialect
+from baywatt_edge.ocpp.v16.heartbeat import Heartbeat
 from baywatt_edge.ocpp.v16.inbound import Desk, Inbound, new_wish_id, sampling_wish
 from baywatt_edge.ocpp.v16.ledger import Ledger, Row, Transaction, TransactionMessage, id_tag
 from baywatt_edge.ocpp.v16.registration import Registration, Standing
-from baywatt_edge.ocpp.v16.status import Report, StatusBoard
+from baywatt_edge.ocpp.v16.status import StatusBoard
 from baywatt_edge.ocpp.v16.trigger import Trigger
 
 VENDOR = "Baywatt"
 MODEL = "Site controller"
 INVALID_SOURCE = "csms-invalid"
 """The LimitWish source that holds energy back after an invalid token."""
-
-_PLAUSIBLE_UTC_MS = range(1_577_836_800_000, 4_102_444_800_000)  # the years 2020 to 2099
-
-_REACHED = frozenset({rpc.FailureKind.REFUSED, rpc.FailureKind.MALFORMED})
 
 OnAuthorised = Callable[[bool | None, str], None]
 
@@ -73,13 +69,12 @@ class StationCore:
         self._views: Mapping[int, ConnectorView] = {}
         self._connected = False
         self._current: Outgoing | None = None
-        self._exchanged_ms = 0  # when the last CALL of ours left
-        self._clock_set_ms = 0
         self._held: dict[str, int] = {}  # session -> connector, after an invalid token
         self.registration = Registration()
         self.config = Config(keys_for(connectors), restored.config)
         self._rpc = rpc.Rpc(dialect(), new_id)
         self._outbox = Outbox()
+        self._heartbeat = Heartbeat(self.config, self._outbox, self._emit)
         self._status = StatusBoard(self._connectors)
         self._names = Names(station_id)
         self._ledger = Ledger(self._connectors, self.config)
@@ -98,8 +93,8 @@ class StationCore:
             registration=self.registration,
             outbox=self._outbox,
             views=lambda: self._views,
-            heartbeat=self._queue_heartbeat,
-            status=lambda number: self._queue_status(number, triggered=True),
+            heartbeat=self._heartbeat,
+            status=self._status,
         )
         return Desk(
             names=self._names,
@@ -125,7 +120,7 @@ class StationCore:
     def connected(self, now: Instant) -> list[Effect]:
         """A connection with our subprotocol stands."""
         self._connected = True
-        self._exchanged_ms = now.mono_ms
+        self._heartbeat.exchanged(now)
         return self.drain(now)
 
     def disconnected(self, now: Instant) -> list[Effect]:
@@ -218,7 +213,7 @@ class StationCore:
                 deadlines += [
                     self.delivery.next_due_ms() if self._rpc.idle else None,
                     self._status.next_due_ms(minimum_ms),
-                    self._next_heartbeat_ms(),
+                    self._heartbeat.next_due_ms() if self._rpc.idle else None,
                 ]
         return min((each for each in deadlines if each is not None), default=None)
 
@@ -238,12 +233,12 @@ class StationCore:
             )
         if self.registration.standing is not Standing.ACCEPTED:
             return
-        heartbeat_ms = self._next_heartbeat_ms()
+        heartbeat_ms = self._heartbeat.next_due_ms() if self._rpc.idle else None
         if heartbeat_ms is not None and now.mono_ms >= heartbeat_ms:
-            self._queue_heartbeat(triggered=False)
+            self._heartbeat.queue()
         minimum_ms = self.config.integer("MinimumStatusDuration") * 1000
         for number in self._status.due(minimum_ms, now):
-            self._queue_status(number, triggered=False)
+            self._status.queue(number, self._outbox)
 
     def _send_next(self, now: Instant) -> None:
         while self._rpc.idle:
@@ -258,7 +253,7 @@ class StationCore:
                 self._unsendable(outgoing, str(error), now)
                 continue
             self._current = outgoing
-            self._exchanged_ms = now.mono_ms
+            self._heartbeat.exchanged(now)
             self._emit(Transmit(data))
 
     def _transaction(self, now: Instant) -> Outgoing | None:
@@ -290,7 +285,7 @@ class StationCore:
         if self.registration.standing is not Standing.REJECTED:
             self._emit(Transmit(data))
 
-    # Boot, heartbeat, status.
+    # Boot.
 
     def _boot_request(self, _now: Instant) -> Json:
         return {
@@ -304,59 +299,15 @@ class StationCore:
             self.registration.failed(outcome, now)
             return
         self.registration.answered(outcome, now)
-        self._set_clock(outcome, now)
+        self._heartbeat.set_clock(outcome, now)
         standing = self.registration.standing
-        self._emit(Notice(f"the CSMS answers the boot: {standing.value}"))
+        level = logging.INFO if standing is Standing.ACCEPTED else logging.WARNING
+        self._emit(Notice(f"the CSMS answers the boot with {outcome['status']}", level))
         if standing is Standing.ACCEPTED:
             self._status.forget_told()
             if int(outcome["interval"]) > 0:
                 self.config.change("HeartbeatInterval", str(min(outcome["interval"], DAY_S)))
                 self._emit(Save({self._names.config: self.config.document()}))
-
-    def _next_heartbeat_ms(self) -> int | None:
-        """After the interval without an exchange, and once a day for the time (1.6J, 5.3)."""
-        if self._outbox.has("Heartbeat") or not self._rpc.idle:
-            return None
-        daily_ms = self._clock_set_ms + DAY_S * 1000
-        interval_s = self.config.integer("HeartbeatInterval")
-        if interval_s == 0:
-            return daily_ms
-        return min(daily_ms, self._exchanged_ms + interval_s * 1000)
-
-    def _queue_heartbeat(self, triggered: bool) -> None:
-        def answered(outcome: Json | rpc.Failure, now: Instant) -> None:
-            if not isinstance(outcome, rpc.Failure):
-                self._set_clock(outcome, now)
-
-        self._outbox.put(Outgoing("Heartbeat", lambda _: {}, answered, triggered=triggered))
-
-    def _set_clock(self, answer: Json, now: Instant) -> None:
-        self._clock_set_ms = now.mono_ms
-        try:
-            utc_ms = parse_utc_ms(str(answer["currentTime"]))
-        except (ValueError, OverflowError):
-            utc_ms = 0
-        if utc_ms in _PLAUSIBLE_UTC_MS:
-            self._emit(Trust(utc_ms))
-        else:
-            text = f"the CSMS sent an unusable currentTime: {answer['currentTime']!r}"
-            self._emit(Notice(text[:200], logging.WARNING))
-
-    def _queue_status(self, number: int, *, triggered: bool) -> None:
-        told: list[Report] = []
-        if not self._status.knows(number):
-            return
-
-        def request(now: Instant) -> Json:
-            told.append(self._status.current(number))
-            return told[-1].request(number, now)
-
-        def answered(outcome: Json | rpc.Failure, _now: Instant) -> None:
-            reached = not isinstance(outcome, rpc.Failure) or outcome.kind in _REACHED
-            self._status.settled(number, told[-1] if told and reached else None)
-
-        self._status.begin(number)
-        self._outbox.put(Outgoing("StatusNotification", request, answered, triggered=triggered))
 
     # What the CSMS asks and decides.
 

@@ -10,8 +10,9 @@ from baywatt_contract.events import ConnectorStatus
 from baywatt_contract.house import ConnectorView
 from baywatt_contract.observations import FaultCode
 from baywatt_contract.site_file import Connector
-
 from baywatt_edge.ocpp.frames import Json
+from baywatt_edge.ocpp.outbox import Outbox, Outgoing
+from baywatt_edge.ocpp.rpc import Failure, FailureKind
 
 ERROR_CODES: Mapping[FaultCode, str] = {
     FaultCode.RESIDUAL_CURRENT: "GroundFailure",
@@ -28,6 +29,7 @@ ERROR_CODES: Mapping[FaultCode, str] = {
     FaultCode.METER_IMPLAUSIBLE: "PowerMeterFailure",
     FaultCode.OVER_CURRENT: "OverCurrentFailure",
 }
+_REACHED = frozenset({FailureKind.REFUSED, FailureKind.MALFORMED})
 _SEVERITY = {code: rank for rank, code in enumerate(FaultCode)}
 
 
@@ -114,24 +116,24 @@ class StatusBoard:
         ]
         return min(waiting, default=None)
 
-    def begin(self, number: int) -> None:
-        """A report is queued; the newest state is taken when it is sent."""
-        self._lines[number].under_way = True
+    def queue(self, number: int, outbox: Outbox, *, triggered: bool = False) -> None:
+        """Queue a report; the newest state is taken when it is sent."""
+        line = self._lines.get(number)
+        if line is None:
+            return
+        told: list[Report] = []
 
-    def knows(self, number: int) -> bool:
-        """Whether the connector has been seen at all."""
-        return number in self._lines
+        def request(now: Instant) -> Json:
+            told.append(line.seen)
+            return line.seen.request(number, now)
 
-    def current(self, number: int) -> Report:
-        """The newest report of a connector; KeyError before the first look at it."""
-        return self._lines[number].seen
+        def answered(outcome: Json | Failure, _now: Instant) -> None:
+            line.under_way = False
+            if told and (not isinstance(outcome, Failure) or outcome.kind in _REACHED):
+                line.told = told[-1]
 
-    def settled(self, number: int, told: Report | None) -> None:
-        """The CSMS has been told `told`; None when it was not reached."""
-        line = self._lines[number]
-        line.under_way = False
-        if told is not None:
-            line.told = told
+        line.under_way = True
+        outbox.put(Outgoing("StatusNotification", request, answered, triggered=triggered))
 
     def forget_told(self) -> None:
         """After a boot everything is news (1.6 errata 3.22)."""

@@ -9,13 +9,14 @@ from baywatt_contract.clock import Instant
 from baywatt_contract.events import SampleContext
 from baywatt_contract.house import ConnectorView
 from baywatt_contract.site_file import Connector
-
 from baywatt_edge.ocpp.frames import Json
 from baywatt_edge.ocpp.outbox import Outbox, Outgoing
 from baywatt_edge.ocpp.v16.config import Config
+from baywatt_edge.ocpp.v16.heartbeat import Heartbeat
 from baywatt_edge.ocpp.v16.ledger import UNKNOWN_TRANSACTION, Ledger, phases_of
 from baywatt_edge.ocpp.v16.measurands import Sample, meter_value
 from baywatt_edge.ocpp.v16.registration import Registration, Standing
+from baywatt_edge.ocpp.v16.status import StatusBoard
 
 Verdict = tuple[str, Callable[[], None]]
 
@@ -38,15 +39,15 @@ class Trigger:
     registration: Registration
     outbox: Outbox
     views: Callable[[], Mapping[int, ConnectorView]]
-    heartbeat: Callable[[bool], None]
-    status: Callable[[int], None]
+    heartbeat: Heartbeat
+    status: StatusBoard
 
     def judge(self, message: str, number: int | None, now: Instant) -> Verdict:
         """The status to answer, and what to do after the answer has been written."""
         if message == "BootNotification":
             return self._boot()
         if message == "Heartbeat":
-            return "Accepted", lambda: self.heartbeat(True)
+            return "Accepted", lambda: self.heartbeat.queue(triggered=True)
         if message == "StatusNotification":
             return self._status(number)
         if message == "MeterValues":
@@ -67,7 +68,7 @@ class Trigger:
 
         def queue() -> None:
             for each in numbers:
-                self.status(each)
+                self.status.queue(each, self.outbox, triggered=True)
 
         return "Accepted", queue
 

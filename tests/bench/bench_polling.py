@@ -1,0 +1,178 @@
+"""Polling of a meters-only bus, paced at 19,200 baud, beside the line's limit and bare pymodbus.
+
+`python tests/bench/bench_polling.py [SECONDS]` with `tests` and the packages on PYTHONPATH.
+Prints one JSON object and one line for people; only the ratios mean anything.
+
+The limit of one read is 1 / ((request + response bytes) x bits per character / baud + 2 x 3.5
+characters). The simulated line runs in a process of its own, as a real one would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections import Counter
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Self
+
+from devices_rig import device, meter_model, profile, rtu_bus, rtu_rig, running
+from pymodbus.client import AsyncModbusSerialClient
+
+from baywatt_contract.observations import MeterReading, Observation
+from baywatt_edge.clock import SystemClock
+from baywatt_edge.devices.drivers.meter import MeterDriver
+from baywatt_edge.devices.modbus_bus import ModbusBus
+
+BAUD = 19_200
+BITS = 11
+METERS = 4
+TIMEOUT_MS = 200
+SHAPES = {"whole block of 76 registers": 80, "blocks of at most 18 registers": 18}
+
+
+def line_process(root: str, silent: int, ready: Event, stop: Event) -> None:
+    """The paced line and its meters."""
+
+    async def serve() -> None:
+        models = {unit: meter_model() for unit in range(1, METERS + 1)}
+        async with rtu_rig(Path(root), models, paced=True) as rig:
+            if silent:
+                rig.links[silent].up = False
+            ready.set()
+            await asyncio.to_thread(stop.wait)
+
+    asyncio.run(serve())
+
+
+class Line:
+    """The simulated line in its own process."""
+
+    def __init__(self, silent: int = 0) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._folder = tempfile.TemporaryDirectory()
+        self._ready, self._stop = context.Event(), context.Event()
+        self.root = Path(self._folder.name)
+        self._process = context.Process(
+            target=line_process, args=(str(self.root), silent, self._ready, self._stop)
+        )
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        if not self._ready.wait(20):
+            raise RuntimeError("the simulated line did not start")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._process.join(10)
+        self._folder.cleanup()
+
+
+def limit_s(registers: int) -> float:
+    """The least time that one read of so many registers takes on the line."""
+    return ((8 + 5 + 2 * registers) + 7) * BITS / BAUD
+
+
+def blocks_of(driver: MeterDriver) -> list[int]:
+    """The sizes of the blocks of one poll."""
+    return [block.count for block in driver._polling._blocks]
+
+
+async def ours(root: Path, seconds: float, max_registers: int) -> tuple[Counter[str], list[int]]:
+    """Complete readings by meter, polled as fast as the line allows."""
+    counts: Counter[str] = Counter()
+
+    def heard(observation: Observation) -> None:
+        if isinstance(observation, MeterReading):
+            counts[observation.device_id] += 1
+
+    made = profile(
+        "eastron-sdm630", interval_ms=0, max_registers=max_registers, timeout_ms=TIMEOUT_MS
+    )
+    drivers = [MeterDriver(device(f"m{unit}", unit), made) for unit in range(1, METERS + 1)]
+    bus = ModbusBus(rtu_bus(), drivers, SystemClock(1), heard, root)
+    async with running(bus):
+        await asyncio.sleep(1.0)  # let breakers settle before counting
+        counts.clear()
+        await asyncio.sleep(seconds)
+    return counts, blocks_of(drivers[0])
+
+
+async def bare(root: Path, seconds: float, blocks: list[tuple[int, int]]) -> int:
+    """The same blocks read by a plain pymodbus loop without any gap of its own."""
+    client = AsyncModbusSerialClient(
+        str(root / "rs485"), baudrate=BAUD, timeout=TIMEOUT_MS / 1000, retries=0
+    )
+    await client.connect()
+    end, done = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        for unit in range(1, METERS + 1):
+            for address, count in blocks:
+                await client.read_input_registers(address, count=count, device_id=unit)
+                done += 1
+    client.close()
+    return done
+
+
+async def throughput(seconds: float, max_registers: int) -> dict[str, float]:
+    """Reads per second beside the limit and beside pymodbus on the same line."""
+    with Line() as line:
+        readings, sizes = await ours(line.root, seconds, max_registers)
+    made = profile("eastron-sdm630", max_registers=max_registers)
+    driver = MeterDriver(device("m", 1), made)
+    spans = [(block.address, block.count) for block in driver._polling._blocks]
+    with Line() as line:
+        peer = await bare(line.root, seconds, spans)
+    limit = len(sizes) / sum(limit_s(size) for size in sizes)
+    rate = sum(readings.values()) * len(sizes) / seconds
+    return {
+        "reads_per_s": round(rate, 2),
+        "limit_per_s": round(limit, 2),
+        "share_of_limit": round(rate / limit, 3),
+        "pymodbus_per_s": round(peer / seconds, 2),
+        "pymodbus_share_of_limit": round(peer / seconds / limit, 3),
+    }
+
+
+async def silence(seconds: float) -> dict[str, float]:
+    """What one silent meter costs the other three."""
+    with Line() as line:
+        healthy, _ = await ours(line.root, seconds, 80)
+    with Line(silent=2) as line:
+        broken, _ = await ours(line.root, seconds, 80)
+    before = sum(healthy.values())
+    after = sum(broken.values())
+    # The silent one's turns fall to the others, so the bus's whole rate is what counts.
+    return {
+        "readings_per_s_all_healthy": round(before / seconds, 2),
+        "readings_per_s_one_silent": round(after / seconds, 2),
+        "lost_share": round(1 - after / before, 3),
+        "allowed_share": round(1 / 11, 3),
+    }
+
+
+async def main(seconds: float) -> None:
+    """Run everything and print it."""
+    result: dict[str, object] = {
+        name: await throughput(seconds, size) for name, size in SHAPES.items()
+    }
+    silent = await silence(3 * seconds)
+    result["one silent device of four"] = silent
+    print(json.dumps(result))  # noqa: T201 - what a bench is for
+    shares = ", ".join(
+        f"{name}: {values['share_of_limit']:.0%} of the line's limit "
+        f"(bare pymodbus, which keeps no gap, {values['pymodbus_share_of_limit']:.0%})"
+        for name, values in result.items()
+        if isinstance(values, dict) and "share_of_limit" in values
+    )
+    lost, allowed = silent["lost_share"], silent["allowed_share"]
+    print(f"{shares}; one silent device costs {lost:.1%} (allowed {allowed:.1%})")  # noqa: T201
+
+
+if __name__ == "__main__":
+    asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 8.0))
