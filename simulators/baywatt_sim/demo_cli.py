@@ -19,10 +19,13 @@ def demo(
     *,
     keep: Annotated[bool, typer.Option(help="Leave everything running at the end.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the run keeps its files.")] = Path("run/demo"),
+    picture: Annotated[Path | None, typer.Option(help="Also draw the run as an SVG file.")] = None,
 ) -> None:
     """Play a driver from booking to receipt, with an outage and a power cut in between."""
-    console = Console()
+    console = Console() if picture is None else Console(record=True, width=92)
     problems = asyncio.run(_play(console, folder, keep=keep))
+    if picture is not None:
+        console.save_svg(str(picture), title="make demo")
     if problems:
         for problem in problems:
             console.print(f"[bold red]the books differ:[/] {problem}", highlight=False)

@@ -129,10 +129,10 @@ class Driver:
         command = await self.post(path, body)
         answer = await until(
             lambda: self.get(f"/charging/commands/{command['command_id']}"),
-            lambda seen: seen["status"] in {"done", "refused", "expired"},
+            lambda seen: seen["status"] in {"DONE", "REFUSED", "EXPIRED"},
             what=f"the site's answer to {path}",
         )
-        if answer["status"] != "done":
+        if answer["status"] != "DONE":
             raise ApiError(f"the site refused: {answer['reason']}")
         return str(answer["session_id"])
 
