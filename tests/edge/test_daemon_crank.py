@@ -208,6 +208,16 @@ async def test_a_full_disk_refuses_new_sessions_in_words(rig):
     assert "disk is full" in outcome.reason
 
 
+@pytest.mark.parametrize("token", ["", "x" * 500, "half \ud800 pair"])
+async def test_a_wish_that_no_event_can_hold_is_refused_and_harms_nobody(rig, token):
+    wish = StartWish("w1", 1, token, StartSource.CSMS, Authority.CSMS)
+    outcome = await rig.crank.wish(wish)
+    assert not outcome.accepted
+    assert outcome.reason
+    assert rig.journal.types() == ["ConnectorChanged"] * len(rig.journal.rows)
+    assert (await rig.start()).accepted
+
+
 async def test_waiters_learn_of_a_changed_view(rig):
     waiting = asyncio.create_task(rig.crank.changed())
     await asyncio.sleep(0)
