@@ -37,7 +37,7 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[str, Services]]:
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):
-        while not server.started:  # noqa: ASYNC110 - uvicorn tells it no other way
+        while not server.started:
             await asyncio.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}", app.state.services
