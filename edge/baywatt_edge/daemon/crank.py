@@ -292,8 +292,7 @@ class Crank:
         new = target(self._state, self._live, connector, now_ms + GRANT_TTL_MS)
         if self._uncommitted and is_raise(new, released):
             new = lowered(new, released)
-        same = released is not None and _without_expiry(new) == _without_expiry(released)
-        if same and not renew:
+        if not renew and released is not None and _same(new, released):
             return
         self._released[connector.id] = new
         self._hardware.control(new)
@@ -340,5 +339,6 @@ class Crank:
         self._changed = asyncio.Event()
 
 
-def _without_expiry(each: ControlTarget) -> ControlTarget:
-    return replace(each, grant_expires_mono_ms=0)
+def _same(one: ControlTarget, other: ControlTarget) -> bool:
+    """Whether they differ in nothing but the moment when they expire."""
+    return replace(one, grant_expires_mono_ms=other.grant_expires_mono_ms) == other
