@@ -47,6 +47,12 @@ format: setup ## let ruff mend what it can
 bench: setup ## our figures beside a peer's or a physical limit's, in the same run
 	@$(BIN)/python tests/bench/run_all.py
 
+deb: setup ## the edge as a Debian package with its own virtual environment, in dist/
+	@$(BIN)/python packaging/build_deb.py --out dist
+
+deb-test: deb ## install, use, upgrade and purge the package in a clean Debian folder (root)
+	@sh packaging/test_deb.sh dist/baywatt_*.deb
+
 lock: setup ## resolve the dependencies anew into requirements/
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements/dev.txt

@@ -12,16 +12,20 @@ from rich.console import Console
 from baywatt_sim.demo.driver import ApiError
 from baywatt_sim.demo.stack import Stack, StackError
 from baywatt_sim.demo.story import Story
+from baywatt_sim.demo.timeline import Timeline
 
 
 def demo(
     *,
     keep: Annotated[bool, typer.Option(help="Leave everything running at the end.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the run keeps its files.")] = Path("run/demo"),
+    picture: Annotated[Path | None, typer.Option(help="Also draw the run as an SVG file.")] = None,
 ) -> None:
     """Play a driver from booking to receipt, with an outage and a power cut in between."""
-    console = Console()
+    console = Console() if picture is None else Console(record=True, width=92)
     problems = asyncio.run(_play(console, folder, keep=keep))
+    if picture is not None:
+        console.save_svg(str(picture), title="make demo")
     if problems:
         for problem in problems:
             console.print(f"[bold red]the books differ:[/] {problem}", highlight=False)
@@ -29,9 +33,11 @@ def demo(
 
 
 async def _play(out: Console, folder: Path, *, keep: bool) -> list[str]:
+    timeline = Timeline(out)
+    timeline.tell("stack", "starting broker, cloud, CSMS, simulated site and daemon")
     try:
         async with Stack(folder) as stack:
-            story = Story(stack, out)
+            story = Story(stack, timeline)
             problems = await story.play()
             if not problems:
                 out.print("[bold green]journal = OCPP = CDR = invoice = payment[/]")

@@ -252,7 +252,7 @@ async def test_start_and_stop_make_commands_of_their_driver_only(
     start = await api.post("/charging/start", json={"evse_id": "harbour.1"}, headers=kim)
     assert start.status_code == 202
     url = start.headers["location"]
-    assert (await api.get(url, headers=kim)).json()["status"] == "pending"
+    assert (await api.get(url, headers=kim)).json()["status"] == "PENDING"
     assert (await api.get(url, headers=lee)).status_code == 404
     both = {"evse_id": "harbour.1", "booking_id": "b"}
     assert (await api.post("/charging/start", json=both, headers=kim)).status_code == 422

@@ -156,7 +156,7 @@ async def test_a_command_goes_down_until_it_is_answered(
         await site.send_events(talker.event(CommandDone(id=command.id, session="s9")))
         await site.wait_for(TOPICS.ack, upto(2))
     seen = (await cloud.get(answer.headers["location"], headers=kim)).json()
-    assert (seen["status"], seen["session_id"]) == ("done", "s9")
+    assert (seen["status"], seen["session_id"]) == ("DONE", "s9")
 
 
 async def test_a_booking_reaches_the_site_within_seconds(

@@ -40,6 +40,8 @@ async def session_authorised(scope: Scope, payload: SessionAuthorised) -> None:
     if await scope.db.get(ChargingSession, payload.session) is not None:
         raise UnappliableError(f"session {payload.session} exists already")
     booking = await _booking(scope, payload.booking_id)
+    if booking is not None:
+        booking.session_id = payload.session
     scope.db.add(
         ChargingSession(
             id=payload.session,

@@ -73,10 +73,10 @@ class BookingResource(Base):
 class CommandStatus(StrEnum):
     """How far a command has come."""
 
-    PENDING = "pending"
-    DONE = "done"
-    REFUSED = "refused"
-    EXPIRED = "expired"
+    PENDING = "PENDING"
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+    EXPIRED = "EXPIRED"
 
 
 class Command(Base):

@@ -20,7 +20,7 @@ _PHRASES = {
 
 
 def in_words(ocpi: dict[str, Any] | None) -> str:
-    """`0.58 EUR/kWh + 0.42 EUR per session …`, tax included; empty when it cannot be read."""
+    """`0.583 EUR/kWh + 0.42 EUR per session …`, tax included; empty when it cannot be read."""
     try:
         tariff = Tariff.model_validate(ocpi)
     except ValidationError:
@@ -31,18 +31,18 @@ def in_words(ocpi: dict[str, Any] | None) -> str:
 
 def _phrase(tariff: Tariff, dimension: Dimension) -> str:
     found = [
-        (component, element.restrictions is not None)
+        component
         for element in tariff.elements
         for component in element.price_components
         if component.type is dimension and element.limits.reservation is None
     ]
     if not found:
         return ""
-    prices = sorted({_gross(component) for component, _ in found})
+    digits = 3 if dimension is Dimension.ENERGY else 2
+    prices = sorted({round(_gross(component), digits) for component in found})
     text = "\N{EN DASH}".join(price_text(price) for price in dict.fromkeys((prices[0], prices[-1])))
     return _PHRASES[dimension].format(price=f"{text} {tariff.currency}")
 
 
 def _gross(component: PriceComponent) -> Fraction:
-    gross = Fraction(component.price) * (1 + Fraction(component.vat or 0) / 100)
-    return Fraction(round(gross * 10_000), 10_000)
+    return Fraction(component.price) * (1 + Fraction(component.vat or 0) / 100)

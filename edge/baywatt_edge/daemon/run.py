@@ -182,10 +182,10 @@ class Site:
         """Run until asked to stop or the journal fails."""
         self._supervise("crank", self.crank.run, Criticality.SAFETY, 5.0)
         controls = {self.file.device(each.control).bus for each in self.file.connectors}
-        for name, task in self.devices.tasks().items():
+        for name, bus_task in self.devices.tasks().items():
             holds_current = name.removeprefix("bus:") in controls
             criticality = Criticality.SAFETY if holds_current else Criticality.TELEMETRY
-            self._supervise(name, task, criticality, 30.0)
+            self._supervise(name, bus_task, criticality, 30.0)
         for station in self.stations.values():
             self._supervise_all(station.tasks(), Criticality.MONEY, 90.0)
         if self.sync is not None:
@@ -203,8 +203,8 @@ class Site:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
+            for each in tasks:
+                each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         if self._journal.failed.is_set():
             log.critical("the journal failed: ending, so that the state is rebuilt from disk")

@@ -129,10 +129,10 @@ class Driver:
         command = await self.post(path, body)
         answer = await until(
             lambda: self.get(f"/charging/commands/{command['command_id']}"),
-            lambda seen: seen["status"] in {"done", "refused", "expired"},
+            lambda seen: seen["status"] in {"DONE", "REFUSED", "EXPIRED"},
             what=f"the site's answer to {path}",
         )
-        if answer["status"] != "done":
+        if answer["status"] != "DONE":
             raise ApiError(f"the site refused: {answer['reason']}")
         return str(answer["session_id"])
 
@@ -151,7 +151,7 @@ async def until(
     holds: Callable[[Any], bool],
     *,
     what: str,
-    timeout_s: float = 30.0,
+    timeout_s: float = 60.0,
     every_s: float = 0.2,
 ) -> Any:  # noqa: ANN401 - whatever `ask` returns
     """Wait until what `ask` returns fulfils `holds`; TimeoutError names `what` and the last one."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 Json = dict[str, Any]
@@ -83,16 +84,17 @@ def of_session(
 
 def table(ledgers: list[Ledger], currency: str) -> Table:
     """The figures side by side."""
-    shown = Table(title="The books", title_justify="left", show_lines=False)
-    for name in ("session", "delivered", "journal", "OCPP", "cloud", "invoice", "paid", "verdict"):
-        shown.add_column(name, justify="left" if name in {"session", "verdict"} else "right")
+    shown = Table(title="The books, energy in Wh", title_justify="left", box=SIMPLE)
+    columns = ("session", "flowed", "journal", "OCPP", "cloud", "invoice", "paid", "verdict")
+    for name in columns:
+        justify: Literal["left", "right"] = "left" if name in {"session", "verdict"} else "right"
+        shown.add_column(name, justify=justify, no_wrap=True)
     for each in ledgers:
-        wh = [f"{end - begin} Wh" for begin, end in (each.journal, each.ocpp, each.cloud)]
+        wh = [str(end - begin) for begin, end in (each.journal, each.ocpp, each.cloud)]
         verdict = "[green]equal[/]" if not each.problems() else "[bold red]differs[/]"
         paid = f"{each.paid_minor / 100:.2f} {currency}"
         shown.add_row(
-            each.session[:8], f"{each.delivered_wh:.2f} Wh", *wh, f"{each.invoice_wh} Wh", paid,
-            verdict,
+            each.session[:6], f"{each.delivered_wh:.2f}", *wh, str(each.invoice_wh), paid, verdict
         )  # fmt: skip
     return shown
 

@@ -23,7 +23,7 @@ from baywatt_sim.demo.ports import Ports, choose_ports, write_site_file
 from baywatt_sim.smtp_sink import SmtpSink
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "harbour" / "site.toml"
-_START_S = 40.0
+_START_S = 90.0
 
 
 class StackError(Exception):
@@ -187,6 +187,16 @@ class Stack:
             answer.raise_for_status()
             document: dict[str, Any] = answer.json()
             return document
+
+    async def reconcile(self) -> dict[str, Any]:
+        """`baywatt-cloud reconcile --json`: the cloud's own proof over its ledgers."""
+        command = (sys.executable, "-m", "baywatt_cloud", "reconcile", "--json")
+        process = await asyncio.create_subprocess_exec(
+            *command, env=self._env(), stdout=asyncio.subprocess.PIPE, cwd=self.folder
+        )
+        out, _ = await process.communicate()
+        document: dict[str, Any] = json.loads(out)
+        return document
 
     # --- inner ---------------------------------------------------------------------------
 

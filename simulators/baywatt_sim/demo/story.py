@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from baywatt_sim.client import StateSeen
 from baywatt_sim.demo import ledger
 from baywatt_sim.demo.driver import Driver, Json, LiveWatch, until
@@ -34,12 +32,12 @@ class Visit:
 class Story:
     """Plays itself on a running stack; `play` returns the problems the books show."""
 
-    def __init__(self, stack: Stack, console: Console, *, hurry: bool = False) -> None:
+    def __init__(self, stack: Stack, timeline: Timeline, *, hurry: bool = False) -> None:
         self._stack = stack
-        self._timeline = Timeline(console)
+        self._timeline = timeline
         self._tell = self._timeline.tell
         self._quote: Json = {}
-        self._charge_s = 3.0 if hurry else 8.0
+        self._charge_s = 2.0 if hurry else 5.0
         self.invoices: list[Json] = []
         self.pdfs: list[Path] = []
 
@@ -62,7 +60,8 @@ class Story:
             await ada.driver.close()
             await ben.driver.close()
         self._timeline.show(ledger.table(ledgers, "EUR"))
-        return [problem for each in ledgers for problem in each.problems()]
+        problems = [problem for each in ledgers for problem in each.problems()]
+        return problems + await self._reconciled(ledgers)
 
     # --- chapters --------------------------------------------------------------------------
 
@@ -77,7 +76,10 @@ class Story:
         answer = await self._stack.csms_send("ChangeConfiguration", change)
         if answer.get("status") != "Accepted":
             raise AssertionError(f"ChangeConfiguration was answered with {answer}")
-        self._tell("stack", f"site {seen['site']}: {buses} buses, CSMS accepted, cloud connected")
+        self._tell(
+            "stack",
+            f"everything runs: site {seen['site']}: {buses} buses, CSMS accepted, cloud connected",
+        )
 
     async def _ada_books(self, ada: Visit) -> Json:
         await ada.driver.register()
@@ -221,6 +223,20 @@ class Story:
             f"{_money(invoice['gross_minor'], invoice)}; e-mail “{mail}”",
         )
         return await self._ledger(visit, invoice)
+
+    async def _reconciled(self, ledgers: list[ledger.Ledger]) -> list[str]:
+        """The cloud's own proof over CDRs, invoices and payments agrees with ours."""
+        report = await self._stack.reconcile()
+        energy_wh = sum(end - begin for begin, end in (each.journal for each in ledgers))
+        found = [f"reconcile: {each['kind']} {each['detail']}" for each in report["findings"]]
+        if report["energy_wh"] != energy_wh:
+            found.append(f"the CDRs have {report['energy_wh']} Wh, the journal {energy_wh}")
+        self._tell(
+            "books",
+            f"baywatt-cloud reconcile: {report['sessions']} sessions, {report['energy_wh']} Wh, "
+            f"{len(found)} exceptions",
+        )
+        return found
 
     # --- helpers -----------------------------------------------------------------------------
 

@@ -108,48 +108,64 @@ function bookingForm(form) {
   const start = form.elements.start;
   const begin = new Date(Math.ceil(Date.now() / 60000) * 60000);
   start.value = new Date(begin - begin.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
-  let quote = null;
-  let round = 0;
-  async function update() {
-    const mine = round += 1;
-    quote = null;
-    $("#book").disabled = true;
+  let latest = "";
+  let quoting = null;
+  function wanted() {
     const from = new Date(start.value);
-    if (Number.isNaN(from.getTime())) return;
+    if (Number.isNaN(from.getTime())) return null;
     const to = new Date(from.getTime() + form.elements.minutes.value * 60000);
     const body = { evse_id: form.dataset.evse, from: from.toISOString(), to: to.toISOString() };
     if (form.elements.kwh.value) body.energy_wh = Math.round(form.elements.kwh.value * 1000);
-    try {
-      const found = await call("POST", "/charging/quote", body);
-      if (mine !== round) return;
-      quote = found;
-      $("#book").disabled = false;
-      $(".likely", price).textContent = money(found.likely_minor, found.currency);
-      $(".worst", price).textContent = `never more than ${money(found.worst_minor, found.currency)}`;
-      $(".why", price).textContent = found.lines
-        .map((line) => `${line.label}: ${line.quantity_text} at ${line.unit_price_text} + ${line.tax_percent} % tax`)
-        .join(" · ");
-    } catch (error) {
-      if (mine !== round) return;
-      $(".likely", price).textContent = "–";
-      $(".worst", price).textContent = error.message;
-      $(".why", price).textContent = "";
-    }
+    return body;
   }
-  form.addEventListener("change", update);
+  /* The quote of what the form says now: asked for once per content, also when Book is faster. */
+  function quote() {
+    const body = wanted();
+    const content = JSON.stringify(body);
+    if (content !== latest) {
+      latest = content;
+      quoting = body && call("POST", "/charging/quote", body);
+      if (quoting) quoting.then((found) => show(content, found), (error) => fail(content, error));
+    }
+    return quoting;
+  }
+  function show(content, found) {
+    if (content !== latest) return;
+    $("#book").disabled = false;
+    $(".likely", price).textContent = money(found.likely_minor, found.currency);
+    $(".worst", price).textContent = `never more than ${money(found.worst_minor, found.currency)}`;
+    $(".why", price).textContent = found.lines
+      .map((line) => `${line.label}: ${line.quantity_text} at ${line.unit_price_text} + ${line.tax_percent} % tax`)
+      .join(" · ");
+  }
+  function fail(content, error) {
+    if (content !== latest) return;
+    $(".likely", price).textContent = "–";
+    $(".worst", price).textContent = error.message;
+    $(".why", price).textContent = "";
+  }
+  form.addEventListener("input", () => {
+    clearTimeout(form.timer);
+    form.timer = setTimeout(quote, 250);
+  });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (!quote) return;
-    $("#book").disabled = true;
+    const button = $("#book");
     try {
-      await call("POST", "/charging/booking", { quote_id: quote.quote_id });
+      const promised = await quote();
+      if (!promised) return;
+      button.disabled = true;
+      await call("POST", "/charging/booking", { quote_id: promised.quote_id });
       location.href = "/";
     } catch (error) {
       toast(error.message);
-      update();
+      latest = "";
+      quote();
+    } finally {
+      button.disabled = false;
     }
   });
-  update();
+  quote();
 }
 
 /* Live power over the WebSocket; the plot grows with every message. */
