@@ -1,8 +1,9 @@
 """The whole daemon on the simulated harbour site: memory, processor time and start-up.
 
-Thirteen devices on six buses, 1 s polling, CSMS and broker connected, two cars charging. Beside
-it a bare pymodbus loop makes the same Modbus reads (eleven of the thirteen devices; nobody plays
-the boards and the power module to it) in the same environment, after the daemon has ended.
+Thirteen devices on six buses with the intervals of their profiles (meters 1 s, the others half of
+it), CSMS and broker connected, first idle, then with two cars charging. Beside it a bare pymodbus
+loop makes the same reads of the ten Modbus devices as often, in the same environment, after the
+daemon has ended; it talks neither to the boards nor to the power module.
 
 `--system` measures in the bench's own environment instead of an edge-only one.
 """

@@ -34,7 +34,6 @@ BAUD = 19_200
 BITS = 11
 METERS = 4
 TIMEOUT_MS = 200
-ROUNDS = 3  # of ours and of the peer in turn: the best of each counts
 SHARE_AIM = 0.9
 SILENT_SHARE = 100 / 11  # % of the line: a device that is only probed rests ten times as long
 SHAPES = {"blocks of 76 registers": 80, "blocks of up to 18 registers": 18}
@@ -121,14 +120,17 @@ async def bare(root: Path, seconds: float, blocks: list[tuple[int, int]]) -> int
     return done
 
 
-async def throughput(name: str, seconds: float, max_registers: int) -> list[Figure]:
-    """Reads per second beside the limit and beside pymodbus on the same line, best of rounds."""
+async def throughput(name: str, seconds: float, rounds: int, max_registers: int) -> list[Figure]:
+    """Reads per second beside the limit and beside pymodbus on the same line.
+
+    Ours and the peer poll in turn; the best round of each counts.
+    """
     made = profile("eastron-sdm630", max_registers=max_registers)
     blocks = MeterDriver(device("m", 1), made)._polling._blocks
     spans = [(block.address, block.count) for block in blocks]
     rate = peer = 0.0
     with Line() as line:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             readings = await ours(line.root, seconds, max_registers)
             rate = max(rate, sum(readings.values()) * len(spans) / seconds)
             peer = max(peer, await bare(line.root, seconds, spans) / seconds)
@@ -157,10 +159,10 @@ async def silence(seconds: float) -> Figure:
 
 async def measure(quick: bool) -> list[Figure]:
     """Both shapes of a poll, and a silent device."""
-    seconds = 1.5 if quick else 5.0
+    seconds, rounds = (1.5, 2) if quick else (5.0, 3)
     figures = []
     for name, size in SHAPES.items():
-        figures += await throughput(name, seconds, size)
+        figures += await throughput(name, seconds, rounds, size)
     return [*figures, await silence(4 * seconds)]
 
 
