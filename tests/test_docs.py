@@ -24,10 +24,12 @@ from baywatt_cloud.billing.module import make_payments
 from baywatt_cloud.kit.settings import BadSettingError, Settings
 from baywatt_contract.events import PAYLOADS
 from baywatt_contract.site_file import BusKind, Section, SiteFile
+from baywatt_contract.site_load import parse_site_file
 from baywatt_edge.cli.app import app as edge_app
+from baywatt_edge.cli.edge_rules import edge_rules
 from baywatt_edge.cli.exits import Exit
 from baywatt_edge.control.server import _GET_PATHS
-from baywatt_edge.devices.house import MODBUS_KINDS
+from baywatt_edge.devices.modbus_open import MODBUS_KINDS
 from baywatt_edge.devices.profile_library import SHIPPED, parse_profile
 from baywatt_sim.cli import app as sim_app
 
@@ -86,14 +88,14 @@ def test_every_command_of_the_cloud_is_explained(command: str) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_command_that_a_page_shows_exists(path: Path) -> None:
     """In a shell block or in backticks, `baywatt WORD` is a command of today's program."""
-    if path.name in {"CHANGELOG.md"}:
+    if path.name == "CHANGELOG.md":
         pytest.skip("tells of other versions, too")
     text = path.read_text(encoding="utf-8")
     shell = "\n".join(body for kind, body in _FENCE.findall(text) if kind in {"", "sh"})
     shown = "\n".join([shell, *re.findall(r"`(baywatt[^`]*)`", _FENCE.sub("", text))])
     known = {"baywatt": edge_app, "baywatt-cloud": cloud_app(), "baywatt-sim": sim_app}
     for program, rest in re.findall(
-        r"(?:^|[\s/])(baywatt(?:-cloud|-sim)?) +([a-z][a-z \-]*)", shown, re.M
+        r"(?:^|[\s/])(baywatt(?:-cloud|-sim)?) +([a-z][a-z \-]*)", shown, re.MULTILINE
     ):
         names = commands(known[program])
         assert any(f"{rest} ".startswith(f"{name} ") for name in names) or any(
@@ -144,8 +146,9 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *more = get_args(annotation)
-        flat = [x for each in more for x in (each.metadata if isinstance(each, FieldInfo) else [each])]
-        return _allowed(inner, [*metadata, *flat])
+        for each in more:
+            metadata = [*metadata, *(each.metadata if isinstance(each, FieldInfo) else [each])]
+        return _allowed(inner, metadata)
     if origin in (Union, types.UnionType):
         return _allowed(next(a for a in get_args(annotation) if a is not type(None)), metadata)
     if origin is Literal:
@@ -242,6 +245,11 @@ def test_toml_blocks_are_fragments_of_a_site_file_or_a_profile(path: Path) -> No
             assert not wrong, f"{path.name}: {wrong}"
 
 
+def test_the_installers_example_passes_the_check() -> None:
+    example = fences(page("installer.md"), "toml")[0]
+    parse_site_file(example, "installer.md", edge_rules(None))
+
+
 # --- profiles, variables, events -----------------------------------------------------------------
 
 
@@ -277,6 +285,32 @@ def test_every_event_type_is_in_the_table_with_its_class() -> None:
     }
 
 
+# --- log lines and metrics -----------------------------------------------------------------------
+
+
+def sources() -> str:
+    """The code's texts: literals that follow each other joined, what is filled in shown as `…`."""
+    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return re.sub(r"%(?:\.\d)?[a-z]|\{[^{}]*\}", "…", re.sub(r'"\s+f?"', "", text))
+
+
+def test_every_quoted_log_line_is_one_that_the_program_writes() -> None:
+    written = sources()
+    for row in table_rows(page("operations.md"), "When something fails"):
+        for quoted in re.findall(r"`([^`]+)`", row[2]):
+            for fragment in quoted.split("…"):
+                words = fragment.strip(" ():;")
+                assert words in written, f"{row[0]}: {words}"
+
+
+def test_every_metric_is_in_operations_and_no_other() -> None:
+    table = " ".join(" ".join(row) for row in table_rows(page("operations.md"), "Metrics of both"))
+    named = set(re.findall(r"`(baywatt_[a-z_]+)`", table))
+    declared = r'(?:Family|Counter|Gauge|Histogram)\(\s*"(baywatt_[a-z_]+)"'
+    assert named == set(re.findall(declared, sources()))
+
+
 # --- REST ----------------------------------------------------------------------------------------
 
 
@@ -286,7 +320,7 @@ def routes() -> list[str]:
     for router in modules.routers():
         for route in router.routes:
             path = getattr(route, "path", "")
-            methods = sorted(route.methods) if isinstance(route, APIRoute) else ["WS"]
+            methods = sorted(route.methods or ()) if isinstance(route, APIRoute) else ["WS"]
             found += [f"{method} {path}" for method in methods]
     return found
 
