@@ -60,8 +60,10 @@ def create_app(settings: Settings, clock: UtcClock = system_clock) -> FastAPI:
             async with running(workers_of(services) if settings.workers else {}):
                 yield
         finally:
-            await services.payments.close()
-            await services.database.close()
+            try:
+                await services.payments.close()
+            finally:
+                await services.database.close()
 
     app = FastAPI(
         title="Baywatt",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ async def _play(out: Console, folder: Path, *, keep: bool) -> list[str]:
             if not problems:
                 out.print("[bold green]journal = OCPP = CDR = invoice = payment[/]")
             for pdf in story.pdfs:
-                out.print(f"receipt: {pdf}", highlight=False)
+                out.print(f"receipt: {os.path.relpath(pdf)}", highlight=False)
             if keep:
                 _show_urls(out, stack.cloud_url)
                 await asyncio.Event().wait()

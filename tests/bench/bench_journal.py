@@ -1,7 +1,5 @@
 """Durable events per second and bytes per event, beside what the disk itself can do.
 
-    python tests/bench/bench_journal.py [SECONDS]
-
 Rounds of ours and of the anchor alternate; the best of each counts. Only the ratios mean anything
 on a shared machine.
 """
@@ -10,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import aiosqlite
+from figures import Figure, run
 
 from baywatt_contract.clock import Instant
 from baywatt_contract.events import MeterSampled
@@ -24,6 +22,8 @@ from baywatt_edge.journal import Journal, NewEvent, Write
 PRODUCERS = (1, 16, 64)
 ROUNDS = 3
 RECORD_BYTES = 264
+EVENTS_PER_DAY = 8 * 8640  # one each ten seconds from each of eight connectors
+WEAR_AIM_MB = 200
 
 
 def mono_ms() -> int:
@@ -114,15 +114,14 @@ def written_bytes() -> int:
     return 0
 
 
-def main() -> None:
-    """Print the table."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+async def measure(quick: bool) -> list[Figure]:
+    """All figures in a folder of its own."""
+    seconds = 0.3 if quick else 1.0
     with tempfile.TemporaryDirectory(prefix="bench-journal-", dir=os.environ.get("TMPDIR")) as name:
-        lines = [*speed(Path(name), seconds), *wear(Path(name))]
-    print("\n".join(lines))  # noqa: T201 - the bench's data
+        return [*await speed(Path(name), seconds), *await wear(Path(name))]
 
 
-def speed(folder: Path, seconds: float) -> list[str]:
+async def speed(folder: Path, seconds: float) -> list[Figure]:
     """Interleaved rounds of anchor, ours and the peer."""
     anchor = 0.0
     best = dict.fromkeys(PRODUCERS, 0.0)
@@ -130,32 +129,32 @@ def speed(folder: Path, seconds: float) -> list[str]:
     for number in range(ROUNDS):
         anchor = max(anchor, appends_per_s(folder, seconds))
         for count in PRODUCERS:
-            ours = asyncio.run(events_per_s(folder / f"{number}-{count}", count, seconds))
+            ours = await events_per_s(folder / f"{number}-{count}", count, seconds)
             best[count] = max(best[count], ours)
-            theirs = asyncio.run(aiosqlite_per_s(folder, count, seconds))
-            peer[count] = max(peer[count], theirs)
-    lines = [f"append+fdatasync {anchor:9.0f}/s   the disk's own limit, best of {ROUNDS}"]
+            peer[count] = max(peer[count], await aiosqlite_per_s(folder, count, seconds))
+    figures = []
     for count, rate in best.items():
-        lines.append(
-            f"{count:3d} producers    {rate:9.0f}/s   "
-            f"{rate / anchor:5.2f} x append+fdatasync, "
-            f"{rate / peer[count]:5.2f} x aiosqlite ({peer[count]:.0f}/s)"
-        )
-    return lines
+        name = f"journal, durable events, {count} producers"
+        figures += [
+            Figure(name, rate, "1/s", "append + fdatasync", anchor),
+            Figure(name, rate, "1/s", "aiosqlite", peer[count]),
+        ]
+    return figures
 
 
-def wear(folder: Path) -> list[str]:
-    """Bytes written per event, alone and ten at a time."""
-    lines = []
+async def wear(folder: Path) -> list[Figure]:
+    """MB written per day, each event alone and ten at a time, beside the bare records."""
+    figures = []
     for together in (1, 10):
-        size = asyncio.run(bytes_per_event(folder / f"size-{together}", together))
-        per_day_mb = size * 8 * 8640 / 1e6
-        lines.append(
-            f"{together:3d} per commit   {size:9.0f} B/event   {per_day_mb:.0f} MB/day for "
-            "8 connectors with an event each 10 s (aim: 200)"
-        )
-    return lines
+        size = await bytes_per_event(folder / f"size-{together}", together)
+        per_day_mb = size * EVENTS_PER_DAY / 1e6
+        name = f"journal, written by 8 busy connectors, {together} per commit"
+        bare_mb = RECORD_BYTES * EVENTS_PER_DAY / 1e6
+        met = per_day_mb <= WEAR_AIM_MB
+        aim = f"<= {WEAR_AIM_MB} MB"
+        figures.append(Figure(name, per_day_mb, "MB/day", "the records alone", bare_mb, aim, met))
+    return figures
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, __doc__)

@@ -17,6 +17,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from figures import Figure, run
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call, call_result
 from ocpp.v16.enums import Action, RemoteStartStopStatus
@@ -31,7 +32,6 @@ from baywatt_edge.journal import Journal, NewEvent, Write
 from baywatt_edge.ocpp import BackOffRule, OcppStation
 from baywatt_sim.csms import CsmsSimulator
 
-ROUNDS = 2000
 BACKLOG = 200
 ANSWER_S = 0.02
 
@@ -68,15 +68,15 @@ def _meter_values() -> Any:
     return world.payloads("MeterValues")[0]
 
 
-async def _microseconds(work: Callable[[], Awaitable[None]]) -> float:
+async def _microseconds(work: Callable[[], Awaitable[None]], rounds: int) -> float:
     await work()
     begin = time.perf_counter()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         await work()
-    return (time.perf_counter() - begin) / ROUNDS * 1e6
+    return (time.perf_counter() - begin) / rounds * 1e6
 
 
-async def _ours() -> tuple[float, float]:
+async def _ours(rounds: int) -> tuple[float, float]:
     world = World()
     now = world.clock.now()
 
@@ -93,10 +93,10 @@ async def _ours() -> tuple[float, float]:
         world.sent.clear()
         world._do(world.core.rows([row], now))
 
-    return await _microseconds(inbound), await _microseconds(outbound)
+    return await _microseconds(inbound, rounds), await _microseconds(outbound, rounds)
 
 
-async def _peers() -> tuple[float, float]:
+async def _peers(rounds: int) -> tuple[float, float]:
     connection = _Loop()
     peer = _Peer("CP", connection)
     reader = asyncio.create_task(peer.start())
@@ -109,13 +109,13 @@ async def _peers() -> tuple[float, float]:
     async def outbound() -> None:
         await peer.call(request)
 
-    result = await _microseconds(inbound), await _microseconds(outbound)
+    result = await _microseconds(inbound, rounds), await _microseconds(outbound, rounds)
     reader.cancel()
     return result
 
 
-async def _drain() -> float:
-    """Milliseconds beyond the CSMS's own 20 ms for one message of a backlog."""
+async def _drain(backlog: int) -> float:
+    """Milliseconds for one message of a backlog, the CSMS's own 20 ms included."""
     clock = SystemClock(1)
     connectors = [connector(1)]
     with TemporaryDirectory() as folder:
@@ -126,7 +126,7 @@ async def _drain() -> float:
                 quota_bytes=64 << 20,
                 mono_now=lambda: time.monotonic_ns() // 1_000_000,
             )
-            rows = [started("s1", 1), *(sampled("s1", 1) for _ in range(BACKLOG))]
+            rows = [started("s1", 1), *(sampled("s1", 1) for _ in range(backlog))]
             await journal.submit(Write(events=[NewEvent(r, clock.now()) for r in rows])).done()
             await csms.fault({"kind": "late", "action": "MeterValues", "delay_s": ANSWER_S})
             station = OcppStation(
@@ -144,27 +144,29 @@ async def _drain() -> float:
             task = asyncio.ensure_future(run(lambda: None))
             await csms.wait_for("MeterValues", timeout_s=30)
             begin = time.perf_counter()
-            await csms.wait_for("MeterValues", BACKLOG, timeout_s=120)
+            await csms.wait_for("MeterValues", backlog, timeout_s=120)
             spent_s = time.perf_counter() - begin
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await journal.close()
-    return (spent_s / (BACKLOG - 1) - ANSWER_S) * 1000
+    return spent_s / (backlog - 1) * 1000
 
 
-async def main() -> None:
-    """Print the ratios."""
-    ours, peers = await _ours(), await _peers()
-    for name, mine, theirs in zip(("RemoteStart in", "MeterValues out"), ours, peers, strict=True):
-        print(  # noqa: T201 - a benchmark's product
-            f"ocpp {name}: ours {mine:.0f} us, ocpp package {theirs:.0f} us, "
-            f"ratio {theirs / mine:.1f}x"
+async def measure(quick: bool) -> list[Figure]:
+    """Both ways, and a backlog over a real websocket."""
+    rounds, backlog = (400, 50) if quick else (2000, BACKLOG)
+    ours, peers = await _ours(rounds), await _peers(rounds)
+    figures = [
+        Figure(f"OCPP 1.6, {name}", mine, "us", "ocpp package", theirs)
+        for name, mine, theirs in zip(
+            ("RemoteStart in", "MeterValues out"), ours, peers, strict=True
         )
-    print(  # noqa: T201
-        f"ocpp drain of {BACKLOG} at {ANSWER_S * 1000:.0f} ms per answer: "
-        f"{await _drain():.2f} ms on top per message (journal sync included)"
-    )
+    ]
+    drained_ms = await _drain(backlog)
+    name = f"OCPP 1.6, one message of a backlog of {backlog}"
+    figures.append(Figure(name, drained_ms, "ms", "the CSMS's own answer time", ANSWER_S * 1000))
+    return figures
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(measure, __doc__)

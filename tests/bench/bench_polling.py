@@ -1,8 +1,5 @@
 """Polling of a meters-only bus, paced at 19,200 baud, beside the line's limit and bare pymodbus.
 
-`python tests/bench/bench_polling.py [SECONDS]` with `tests` and the packages on PYTHONPATH.
-Prints one JSON object and one line for people; only the ratios mean anything.
-
 The limit of one read is 1 / ((request + response bytes) x bits per character / baud + 2 x 3.5
 characters). The simulated line runs in a process of its own, as a real one would.
 """
@@ -10,7 +7,6 @@ characters). The simulated line runs in a process of its own, as a real one woul
 from __future__ import annotations
 
 import asyncio
-import json
 import multiprocessing
 import sys
 import tempfile
@@ -20,7 +16,10 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Self
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from devices_rig import device, meter_model, profile, rtu_bus, rtu_rig, running
+from figures import Figure, run
 from pymodbus.client import AsyncModbusSerialClient
 
 from baywatt_contract.observations import MeterReading, Observation
@@ -32,7 +31,9 @@ BAUD = 19_200
 BITS = 11
 METERS = 4
 TIMEOUT_MS = 200
-SHAPES = {"whole block of 76 registers": 80, "blocks of at most 18 registers": 18}
+SHARE_AIM = 0.9
+SILENT_SHARE = 100 / 11  # % of the line: a device that is only probed rests ten times as long
+SHAPES = {"blocks of 76 registers": 80, "blocks of up to 18 registers": 18}
 
 
 def line_process(root: str, silent: int, ready: Event, stop: Event) -> None:
@@ -119,7 +120,7 @@ async def bare(root: Path, seconds: float, blocks: list[tuple[int, int]]) -> int
     return done
 
 
-async def throughput(seconds: float, max_registers: int) -> dict[str, float]:
+async def throughput(name: str, seconds: float, max_registers: int) -> list[Figure]:
     """Reads per second beside the limit and beside pymodbus on the same line."""
     with Line() as line:
         readings, sizes = await ours(line.root, seconds, max_registers)
@@ -130,49 +131,36 @@ async def throughput(seconds: float, max_registers: int) -> dict[str, float]:
         peer = await bare(line.root, seconds, spans)
     limit = len(sizes) / sum(limit_s(size) for size in sizes)
     rate = sum(readings.values()) * len(sizes) / seconds
-    return {
-        "reads_per_s": round(rate, 2),
-        "limit_per_s": round(limit, 2),
-        "share_of_limit": round(rate / limit, 3),
-        "pymodbus_per_s": round(peer / seconds, 2),
-        "pymodbus_share_of_limit": round(peer / seconds / limit, 3),
-    }
+    met = rate >= SHARE_AIM * limit
+    name = f"polling at 19,200 baud, {name}"
+    return [
+        Figure(name, rate, "reads/s", "the line's limit", limit, f">= {SHARE_AIM:.2f}", met),
+        Figure(name, rate, "reads/s", "bare pymodbus, keeps no gap", peer / seconds),
+    ]
 
 
-async def silence(seconds: float) -> dict[str, float]:
+async def silence(seconds: float) -> Figure:
     """What one silent meter costs the other three."""
     with Line() as line:
         healthy, _ = await ours(line.root, seconds, 80)
     with Line(silent=2) as line:
         broken, _ = await ours(line.root, seconds, 80)
-    before = sum(healthy.values())
-    after = sum(broken.values())
     # The silent one's turns fall to the others, so the bus's whole rate is what counts.
-    return {
-        "readings_per_s_all_healthy": round(before / seconds, 2),
-        "readings_per_s_one_silent": round(after / seconds, 2),
-        "lost_share": round(1 - after / before, 3),
-        "allowed_share": round(1 / 11, 3),
-    }
+    lost = (1 - sum(broken.values()) / sum(healthy.values())) * 100
+    return Figure(
+        "polling, rate lost to one silent device of four", lost, "%", "its time-out share",
+        SILENT_SHARE, "<= its share", lost <= SILENT_SHARE,
+    )  # fmt: skip
 
 
-async def main(seconds: float) -> None:
-    """Run everything and print it."""
-    result: dict[str, object] = {
-        name: await throughput(seconds, size) for name, size in SHAPES.items()
-    }
-    silent = await silence(3 * seconds)
-    result["one silent device of four"] = silent
-    print(json.dumps(result))  # noqa: T201 - what a bench is for
-    shares = ", ".join(
-        f"{name}: {values['share_of_limit']:.0%} of the line's limit "
-        f"(bare pymodbus, which keeps no gap, {values['pymodbus_share_of_limit']:.0%})"
-        for name, values in result.items()
-        if isinstance(values, dict) and "share_of_limit" in values
-    )
-    lost, allowed = silent["lost_share"], silent["allowed_share"]
-    print(f"{shares}; one silent device costs {lost:.1%} (allowed {allowed:.1%})")  # noqa: T201
+async def measure(quick: bool) -> list[Figure]:
+    """Both shapes of a poll, and a silent device."""
+    seconds = 3.0 if quick else 8.0
+    figures = []
+    for name, size in SHAPES.items():
+        figures += await throughput(name, seconds, size)
+    return [*figures, await silence(2.5 * seconds)]
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 8.0))
+    run(measure, __doc__)

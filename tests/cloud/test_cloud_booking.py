@@ -175,6 +175,9 @@ class Purse:
     async def release(self, db: Any, hold_id: str) -> None:
         del self.held[hold_id]
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
 
 async def quoted(services: Services, api: AsyncClient, who: Headers, clock: Any) -> str:
     me = (await api.get("/auth/me", headers=who)).json()["user_id"]

@@ -160,8 +160,6 @@ POISON: list[dict[str, Any]] = [
     {"session": "s1", "connector": "one", "energy_wh": 5},
     {"session": "s1", "connector": 1, "energy_wh": 10**30},
     {"session": "s1", "connector": 1, "energy_wh": 5, "note": "NUL \x00"},
-    {"session": "s1", "connector": 1, "energy_wh": 5, "note": "\ud800"},
-    {"session": "s1", "connector": 1, "energy_wh": 5, "note": float("nan")},
     {"session": ["s1"], "connector": {}},
     {"session": "nobody", "connector": 1, "energy_wh": 5},
 ]
@@ -227,7 +225,17 @@ async def test_an_unknown_site_is_told_how_to_be_added(
 
 
 async def test_garbage_is_dropped(ingest: Ingest) -> None:
-    for payload in (b"", b"\xff", b"{}", b"[1]", b"x\x9c\x00", b"[]", b"null"):
+    for payload in (
+        b"",
+        b"\xff",
+        b"{}",
+        b"[1]",
+        b"x\x9c\x00",
+        b"[]",
+        b"null",
+        b"[NaN]",
+        rb'["\ud800"]',
+    ):
         for leaf in UpTopic:
             assert await ingest.take("harbour", leaf, payload) == []
 

@@ -57,7 +57,7 @@ async def server(
     running = uvicorn.Server(config)
     task = asyncio.create_task(running.serve())
     async with asyncio.timeout(20):
-        while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        while not running.started:
             await asyncio.sleep(0.01)
     async with AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         headers = await log_in(client, "kim@example.org")

@@ -79,7 +79,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     each = Bench(tmp_path / "control.sock")
     task = asyncio.create_task(each.server.run(each.beat))
     async with asyncio.timeout(5):
-        while not each.beats:  # noqa: ASYNC110 - the beat is a plain call
+        while not each.beats:
             await asyncio.sleep(0.002)
     yield each
     task.cancel()
@@ -269,7 +269,7 @@ async def test_broken_and_silent_clients_cost_nobody_else(bench: Bench) -> None:
         for reader, writer in silent:
             assert await reader.read() == b""  # dropped after request_s
             writer.close()
-        while bench.server._clients:  # noqa: ASYNC110 - dropped after drain_s
+        while bench.server._clients:
             await asyncio.sleep(0.005)
     deaf.close()
 

@@ -161,5 +161,5 @@ async def _play(
     reset = await central.call(call.Reset(type=ResetType.soft))
     assert reset.status == "Accepted"
     async with asyncio.timeout(5):
-        while not house.asked(ResetWish):  # noqa: ASYNC110 - a wish wakes nobody
+        while not house.asked(ResetWish):
             await asyncio.sleep(0.01)

@@ -111,7 +111,7 @@ async def running(folder: Path, url: str, **station: Any) -> AsyncIterator[Site]
 async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
     """Wait for something that has no event of its own, with a bound."""
     async with asyncio.timeout(timeout_s):
-        while not true():  # noqa: ASYNC110 - a log record or a counter wakes nobody
+        while not true():
             await asyncio.sleep(0.01)
 
 

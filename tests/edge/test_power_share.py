@@ -89,6 +89,13 @@ def test_a_raise_waits_five_seconds_after_the_last_change_and_a_cut_does_not():
     assert cut[1].limit_ma == 8_000
 
 
+def test_a_limit_that_is_as_good_as_reached_tells_the_lasting_reason():
+    old = {1: Grant(1, 26_400, "lower-before-raise", "waits", 0), 2: Grant(2, 26_500, "x", "", 0)}
+    asked = [demand(1, held=26_400), demand(2, held=26_500)]
+    grant = share(RULES, supply(other=(10_000, 0, 0)), asked, old, 60_000)[1]
+    assert (grant.limit_ma, grant.rule) == (26_400, "fuse-share")
+
+
 phases = st.sampled_from([(1,), (2,), (3,), (1, 2), (1, 2, 3), (2, 3, 1)])
 demands = st.lists(
     st.tuples(phases, st.booleans(), st.integers(0, 63_000), st.integers(0, 32_000)), max_size=8

@@ -275,6 +275,7 @@ def test_two_cars_share_the_fuse_and_the_reason_is_recorded(bench):
     limits = [each for each in bench.events(ev.LimitChanged) if each.connector == 1]
     assert limits[-1].limit_ma == 31_500
     assert limits[-1].rule == "fuse-share"
+    assert bench.view().connectors[1].reason == bench.grant(1).reason
 
 
 def test_limits_are_the_minimum_of_all_and_can_be_lifted(bench):

@@ -69,7 +69,7 @@ async def running(supervisor: Supervisor) -> AsyncIterator[None]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - looks at the state of somebody else
+        while not condition():
             await asyncio.sleep(0.002)
 
 

@@ -249,7 +249,7 @@ async def test_rows_arrive_in_order_and_the_cursor_follows_the_cloud(
 async def until(met: Callable[[], object]) -> None:
     """Wait for something local; the loop turns until it is so."""
     async with asyncio.timeout(20):
-        while not met():  # noqa: ASYNC110 - a status has no event to wait for
+        while not met():
             await asyncio.sleep(0.005)
 
 

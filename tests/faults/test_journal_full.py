@@ -37,7 +37,7 @@ def power() -> NewEvent:
 
 async def until(met: Callable[[], object], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
-        while not met():  # noqa: ASYNC110 - a flag has no event to wait for
+        while not met():
             await asyncio.sleep(0.005)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from baywatt_contract.events import Payload
 from baywatt_contract.grants import Supply
 from baywatt_contract.house import Beat, Clock, SiteView, WhyStep
@@ -184,7 +186,11 @@ class Crank:
             self._decide(StorageChanged(self._journal.full))
         if isinstance(asked, MeterReading):
             self._estimator.observe(asked, self._connector_currents())
-        decision = self._decide(asked)
+        try:
+            decision = self._decide(asked)
+        except ValueError as error:  # pydantic's ValidationError, UnicodeEncodeError
+            self._refuse(asked, answer, error)
+            return
         commit = self._submit(decision.events)
         outcome = decision.outcome
         self._grant()
@@ -196,6 +202,16 @@ class Crank:
         for effect in decision.effects:
             self._do(effect)
         self._release()
+
+    def _refuse(
+        self, asked: Input, answer: asyncio.Future[Outcome] | None, error: ValueError
+    ) -> None:
+        """A wish or card whose text no event can hold; deciding changed nothing."""
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        reason = f"cannot be recorded: {first}"
+        log.warning("refused a %s: %s", type(asked).__name__, reason)
+        if answer is not None and not answer.done():
+            answer.set_result(Outcome(accepted=False, reason=reason))
 
     def _decide(self, input_: Input) -> Decision:
         now = self._clock.now()
@@ -276,8 +292,7 @@ class Crank:
         new = target(self._state, self._live, connector, now_ms + GRANT_TTL_MS)
         if self._uncommitted and is_raise(new, released):
             new = lowered(new, released)
-        same = released is not None and _without_expiry(new) == _without_expiry(released)
-        if same and not renew:
+        if not renew and released is not None and _same(new, released):
             return
         self._released[connector.id] = new
         self._hardware.control(new)
@@ -324,5 +339,6 @@ class Crank:
         self._changed = asyncio.Event()
 
 
-def _without_expiry(each: ControlTarget) -> ControlTarget:
-    return replace(each, grant_expires_mono_ms=0)
+def _same(one: ControlTarget, other: ControlTarget) -> bool:
+    """Whether they differ in nothing but the moment when they expire."""
+    return replace(one, grant_expires_mono_ms=other.grant_expires_mono_ms) == other

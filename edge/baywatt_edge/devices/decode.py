@@ -84,9 +84,19 @@ def quantity_value(register: Register, raw: float | str) -> int | None:
     if not _within(register, raw):
         return None
     suffix = suffix_of(register.quantity)
-    value = round(Fraction(raw) * register.factor_to(suffix))
+    value = _scaled(raw, register.factor_to(suffix))
     low, high = _PLAUSIBLE[suffix]
     return value if low <= value <= high else None
+
+
+def _scaled(raw: float, factor: Fraction) -> int:
+    """`round(Fraction(raw) * factor)`, without the fraction: half goes to even."""
+    above, below = raw.as_integer_ratio()
+    below *= factor.denominator
+    whole, rest = divmod(above * factor.numerator, below)
+    if 2 * rest > below or (2 * rest == below and whole & 1):
+        whole += 1
+    return whole
 
 
 def _within(register: Register, raw: float) -> bool:
@@ -100,7 +110,7 @@ def _within(register: Register, raw: float) -> bool:
 
 def current_ma(register: Register, raw: float) -> int:
     """A current register's raw value in mA, rounded to nearest."""
-    return round(Fraction(raw) * register.factor_to("ma"))
+    return _scaled(raw, register.factor_to("ma"))
 
 
 def raw_current(register: Register, limit_ma: int) -> int:

@@ -131,12 +131,14 @@ class RtuReceiver:
     def feed(self, data: bytes) -> bytes | None:
         """The PDU of the answer once it is complete; bytes after it are in `rest`."""
         self._buffer += data
-        for start in range(len(self._buffer)):
+        start = self._buffer.find(self._request.unit)
+        while start >= 0:
             pdu = self._frame_at(start)
             if pdu is not None:
                 self.skipped += start
                 del self._buffer[: start + len(pdu) + 3]
                 return pdu
+            start = self._buffer.find(self._request.unit, start + 1)
         self._forget()
         return None
 
@@ -146,18 +148,18 @@ class RtuReceiver:
         return bytes(self._buffer)
 
     def _frame_at(self, start: int) -> bytes | None:
-        view = self._buffer[start : start + _MAX_RTU]
-        if len(view) < 5 or view[0] != self._request.unit:
+        """The PDU of an intact answer whose unit stands at `start`."""
+        if len(self._buffer) - start < 5:
             return None
-        if view[1] == self._request.function | 0x80:
+        function = self._buffer[start + 1]
+        if function == self._request.function | 0x80:
             length = 5
-        elif view[1] == self._request.function:
+        elif function == self._request.function:
             length = self._request.answer_bytes + 3
         else:
             return None
-        if len(view) < length or crc16(view[: length - 2]) != view[length - 2] | (
-            view[length - 1] << 8
-        ):
+        view = self._buffer[start : start + length]
+        if len(view) < length or crc16(view[:-2]) != view[-2] | view[-1] << 8:
             return None
         pdu = bytes(view[1 : length - 2])
         return pdu if (length == 5 and pdu[0] & 0x80) or fits(self._request, pdu) else None

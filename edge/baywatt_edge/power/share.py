@@ -135,8 +135,10 @@ def _paced(
     too_soon = now_ms - old.since_mono_ms < rules.raise_after_ms
     too_small = target.limit_ma - old.limit_ma < rules.raise_at_least_ma
     own_cap = target.rule not in {"fuse-share", "supply-meter-stale"}
-    if too_soon or (too_small and not own_cap):
+    if too_soon:
         return Cap(old.limit_ma, old.rule, old.reason)
+    if too_small and not own_cap:
+        return Cap(old.limit_ma, target.rule, target.reason)  # as good as reached
     return target
 
 

@@ -57,6 +57,9 @@ class ConnectorState:
     limit_at: Instant | None = None
 
 
+_NEVER_HEARD_OF = ConnectorState()
+
+
 @dataclass(frozen=True, slots=True)
 class Bay:
     """A bay's last known state."""
@@ -81,7 +84,7 @@ class SiteState:
 
     def connector(self, connector_id: int) -> ConnectorState:
         """The connector's state; a fresh one for a connector never heard of."""
-        return self.connectors.get(connector_id, ConnectorState())
+        return self.connectors.get(connector_id, _NEVER_HEARD_OF)
 
     def session(self, session_id: str) -> Session | None:
         """The running session with this id."""

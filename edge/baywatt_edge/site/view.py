@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from baywatt_contract.clock import Instant
+from baywatt_contract.grants import Grant
 from baywatt_contract.house import BayView, ConnectorView, SiteView, WhyStep
 from baywatt_contract.observations import BayState, Pilot, Quantity
 from baywatt_contract.site_file import Connector
@@ -70,10 +71,18 @@ def _connector_view(
         offered_ma=seen.offered_ma if seen is not None else 0,
         limit_ma=grant.limit_ma if grant is not None else 0,
         limit_rule=grant.rule if grant is not None else "",
-        reason=each.status_reason or (grant.reason if grant is not None and session else ""),
+        reason=_reason(each, grant),
         faults=tuple(sorted(each.faults)),
         status_since=each.status_at,
     )
+
+
+def _reason(each: ConnectorState, grant: Grant | None) -> str:
+    """While a transaction runs, why the limit is what it is; otherwise why the status is."""
+    session = each.session
+    if session is not None and session.charging and session.stopping is None and grant is not None:
+        return grant.reason
+    return each.status_reason
 
 
 def _delivered_wh(each: ConnectorState, register_wh: int | None) -> int | None:

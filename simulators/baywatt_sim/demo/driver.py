@@ -151,7 +151,7 @@ async def until(
     holds: Callable[[Any], bool],
     *,
     what: str,
-    timeout_s: float = 30.0,
+    timeout_s: float = 60.0,
     every_s: float = 0.2,
 ) -> Any:  # noqa: ANN401 - whatever `ask` returns
     """Wait until what `ask` returns fulfils `holds`; TimeoutError names `what` and the last one."""

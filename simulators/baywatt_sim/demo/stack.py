@@ -23,7 +23,7 @@ from baywatt_sim.demo.ports import Ports, choose_ports, write_site_file
 from baywatt_sim.smtp_sink import SmtpSink
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "harbour" / "site.toml"
-_START_S = 40.0
+_START_S = 90.0
 
 
 class StackError(Exception):
