@@ -143,8 +143,13 @@ class EdgeStack(Stack):
             cwd=self.folder, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        async with asyncio.timeout(30):
-            out, err = await process.communicate()
+        try:
+            async with asyncio.timeout(30):
+                out, err = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise
         return Ran(process.returncode or 0, out.decode(), err.decode())
 
     # --- looking and waiting ---------------------------------------------------------------
@@ -263,3 +268,41 @@ class EdgeStack(Stack):
     async def delivered(self, connector: int) -> float:
         """The simulator's own count of what went through a contactor, in Wh."""
         return (await self.sim.state()).connectors[connector].energy_wh
+
+    # --- the daemon with other files -------------------------------------------------------
+
+    async def restart_with(
+        self, edit: Callable[[str], str] | None = None, *, socket: Path | None = None
+    ) -> None:
+        """End the daemon, forget its data and log, and start it on an edited site file.
+
+        The log tells everything (debug), so that a test can see what is repeated quietly. Returns
+        when the daemon runs; with a `socket` that cannot be made nothing answers there.
+        """
+        self.prepare(edit)
+        await self._spawn(
+            "daemon", "baywatt_edge.cli", "run", str(self.site_file),
+            "--control-socket", str(socket or self.socket), "--log-level", "debug",
+        )  # fmt: skip
+        if socket is None:
+            await self._until("daemon", self._daemon_answers)
+
+    def prepare(self, edit: Callable[[str], str] | None = None) -> None:
+        """An edited site file, no data, no log; the daemon must have ended."""
+        assert "daemon" not in self._processes
+        text = self.simulated_file.read_text(encoding="utf-8")
+        edited = edit(text) if edit else text
+        assert edit is None or edited != text, "the edit changed nothing"
+        self.site_file.write_text(edited, encoding="utf-8")
+        shutil.rmtree(self.folder / "run" / "data", ignore_errors=True)
+        (self.folder / "logs" / "daemon.log").unlink(missing_ok=True)
+
+    def told(self, *words: str, level: str = "WARNING") -> list[str]:
+        """The daemon's log lines of a level (or above it) that have all these words."""
+        levels = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+        loud = tuple(f" {each}" for each in levels[levels.index(level) :])
+        return [
+            line
+            for line in self.log()
+            if any(each in line[:40] for each in loud) and all(word in line for word in words)
+        ]

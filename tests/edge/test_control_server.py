@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import stat
@@ -307,3 +308,25 @@ def test_the_probe_of_a_live_socket_leaves_it_usable(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     with socket_file.bind(path), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
+
+
+async def test_a_path_that_cannot_be_used_is_told_once_and_served_as_soon_as_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG, "baywatt_edge")
+    monkeypatch.setattr("baywatt_edge.control.server._BIND_AGAIN_S", 0.01)
+    bench = Bench(tmp_path / "file" / "control.sock")
+    bench.path.parent.touch()
+    task = asyncio.create_task(bench.server.run(bench.beat))
+    async with asyncio.timeout(5):
+        while bench.beats < 3:
+            await asyncio.sleep(0.002)
+        bench.path.parent.unlink()
+        while not bench.path.exists():
+            await asyncio.sleep(0.002)
+        assert (await bench.ask("GET", "/health"))[0] == 200
+    task.cancel()
+    await asyncio.wait([task])
+    told = [each for each in caplog.records if "control socket" in each.getMessage()]
+    assert [each.levelname for each in told][:2] == ["WARNING", "DEBUG"]
+    assert [each.levelname for each in told].count("WARNING") == 1

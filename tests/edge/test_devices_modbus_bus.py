@@ -66,7 +66,10 @@ async def test_a_demand_to_a_silent_meter_is_answered_as_invalid(tmp_path: Path)
     assert reading.values == {}
 
 
-async def test_a_silent_device_goes_down_after_three_misses_and_comes_back(tmp_path: Path) -> None:
+async def test_a_silent_device_goes_down_after_three_misses_and_comes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "baywatt_edge")
     ears = Ears()
     async with rtu_rig(tmp_path, {1: meter_model(), 2: meter_model()}) as rig:
         rig.links[2].up = False
@@ -82,6 +85,11 @@ async def test_a_silent_device_goes_down_after_three_misses_and_comes_back(tmp_p
     assert lines["second"].timeouts >= 3
     assert lines["grid"].timeouts == 0
     assert lines["grid"].latency_p50_ms > 0
+    told = [(each.levelname, each.getMessage()) for each in caplog.records]
+    assert told == [
+        ("WARNING", f"device second on bus rs485 is down: {down.detail}"),
+        ("INFO", "device second on bus rs485 answers again"),
+    ]
 
 
 async def test_garbage_never_becomes_a_reading(tmp_path: Path) -> None:

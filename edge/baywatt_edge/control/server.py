@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from baywatt_edge.control.http import (
     json_response,
 )
 from baywatt_edge.control.reader import JournalReader
+from baywatt_edge.control.socket_file import ControlSocketError
 from baywatt_edge.control.wishes import outcome_document, parse_wish
 from baywatt_edge.journal import Stream
 
@@ -33,6 +35,7 @@ _MAX_CLIENTS = 32
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _BEAT_S = 1.0
 _CLOSE_GRACE_S = 1.0
+_BIND_AGAIN_S = 2.0
 _WHY = re.compile(r"^/why/(\d{1,5})$")
 _GET_PATHS = frozenset({"/status", "/events", "/health", "/metrics"})
 
@@ -64,8 +67,8 @@ class ControlServer:
         return {"control": self.run}
 
     async def run(self, beat: Beat) -> None:
-        """Serve until cancelled; raises ControlSocketError when the path cannot be used."""
-        sock = await asyncio.to_thread(socket_file.bind, self._path)
+        """Serve until cancelled; a path that cannot be used is told once and tried again."""
+        sock = await self._bind(beat)
         inode = self._path.stat().st_ino
         server = await asyncio.start_unix_server(self._accept, sock=sock)
         try:
@@ -76,6 +79,17 @@ class ControlServer:
             server.close()
             self._unlink(inode)
             await self._dismiss()
+
+    async def _bind(self, beat: Beat) -> socket.socket:
+        level = logging.WARNING
+        while True:
+            try:
+                return await asyncio.to_thread(socket_file.bind, self._path)
+            except ControlSocketError as error:
+                _LOG.log(level, "%s (trying on)", error)
+                level = logging.DEBUG
+            beat()
+            await asyncio.sleep(_BIND_AGAIN_S)
 
     async def _dismiss(self) -> None:
         for client in self._clients:

@@ -12,7 +12,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from baywatt_contract.house import Beat, Clock
-from baywatt_contract.observations import ControlTarget, DeviceHealth, Observation, ReadMeter
+from baywatt_contract.observations import (
+    ControlTarget,
+    DeviceHealth,
+    LinkChanged,
+    Observation,
+    ReadMeter,
+)
 from baywatt_contract.site_file import Bus
 from baywatt_edge.devices.backoff import Backoff
 from baywatt_edge.devices.capture import FrameRing
@@ -62,6 +68,7 @@ class ModbusBus:
         self._schedule = Schedule({d.device_id: self._manners(d) for d in drivers})
         self._wake = asyncio.Event()
         self._outage = WarnOnce(log)
+        self._silences = {driver.device_id: WarnOnce(log) for driver in drivers}
 
     async def run(self, beat: Beat) -> None:
         """Own the bus for ever; an outage ends with the next successful opening."""
@@ -216,7 +223,9 @@ class ModbusBus:
         self._outage.failed(f"bus {self.bus_id} ({address_of(self._bus)}) is out: {error}")
         now = self._clock.now()
         for driver in self._drivers.values():
-            self._tell(driver.line_down(f"bus {self.bus_id} is out: {error}", now))
+            # The bus has been warned of: its devices need no lines of their own.
+            for observation in driver.line_down(f"bus {self.bus_id} is out: {error}", now):
+                self._emit(observation)
 
     def _tick(self) -> None:
         now = self._clock.now()
@@ -225,7 +234,16 @@ class ModbusBus:
 
     def _tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
+            if isinstance(observation, LinkChanged):
+                self._note_link(observation)
             self._emit(observation)
+
+    def _note_link(self, link: LinkChanged) -> None:
+        name = f"device {link.device_id} on bus {self.bus_id}"
+        if link.up:
+            self._silences[link.device_id].works(f"{name} answers again")
+        else:
+            self._silences[link.device_id].failed(f"{name} is down: {link.detail}")
 
     def _health(self, driver: ModbusDriver) -> DeviceHealth:
         statistics = self._statistics[driver.device_id]

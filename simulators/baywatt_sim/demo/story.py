@@ -76,10 +76,7 @@ class Story:
         answer = await self._stack.csms_send("ChangeConfiguration", change)
         if answer.get("status") != "Accepted":
             raise AssertionError(f"ChangeConfiguration was answered with {answer}")
-        self._tell(
-            "stack",
-            f"everything runs: site {seen['site']}: {buses} buses, CSMS accepted, cloud connected",
-        )
+        self._tell("stack", f"all run: {buses} buses, CSMS accepted, cloud connected")
 
     async def _ada_books(self, ada: Visit) -> Json:
         await ada.driver.register()
@@ -217,10 +214,13 @@ class Story:
             lambda: self._mail_to(visit.driver.email), lambda found: found is not None,
             what=f"the e-mail to {visit.driver.email}",
         )  # fmt: skip
+        name = visit.driver.email.partition("@")[0].title()
+        if invoice["number"] not in mail:
+            raise AssertionError(f"the e-mail {mail!r} is not about {invoice['number']}")
         self._tell(
             "books",
-            f"{visit.driver.email}: {invoice['number']}, {invoice['energy_wh']} Wh, "
-            f"{_money(invoice['gross_minor'], invoice)}; e-mail “{mail}”",
+            f"{name}: {invoice['number']}, {invoice['energy_wh']} Wh, "
+            f"{_money(invoice['gross_minor'], invoice)}, receipt mailed",
         )
         return await self._ledger(visit, invoice)
 
