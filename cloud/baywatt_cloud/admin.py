@@ -15,7 +15,7 @@ from baywatt_cloud.kit.desired import add_states
 from baywatt_cloud.kit.domain import emit
 from baywatt_cloud.models import Role, Site, User
 
-_SITE_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
+_SITE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
 
 class AdminError(Exception):

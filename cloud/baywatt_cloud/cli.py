@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from baywatt_cloud.kit import logs
 from baywatt_cloud.kit.db import Database
 from baywatt_cloud.kit.migrate import NewerSchemaError, migrate
 from baywatt_cloud.kit.plugins import optional
@@ -40,12 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def main() -> None:
     """Entry point of the console script."""
-    logging.basicConfig(
-        level=os.environ.get("BAYWATT_LOG_LEVEL", "INFO"),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.set_up(os.environ.get("BAYWATT_LOG_LEVEL", "INFO"))
     billing = optional("baywatt_cloud.billing.cli")
     if billing is not None:
         billing.register(app)

@@ -40,7 +40,8 @@ class Problem:
 
     def __str__(self) -> str:
         """`file:line: key: message (fix)`."""
-        return f"{self.file}:{self.line}: {self.key}: {self.message} ({self.fix})"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.key, f"{self.message} ({self.fix})") if part)
 
 
 class BadSiteFileError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,10 @@ def demo(
 ) -> None:
     """Play a driver from booking to receipt, with an outage and a power cut in between."""
     console = Console() if picture is None else Console(record=True, width=92)
-    problems = asyncio.run(_play(console, folder, keep=keep))
+    try:
+        problems = asyncio.run(_play(console, folder, keep=keep))
+    except asyncio.CancelledError:
+        raise typer.Exit(128 + signal.SIGTERM) from None
     if picture is not None:
         console.save_svg(str(picture), title="make demo")
     if problems:
@@ -33,6 +37,10 @@ def demo(
 
 
 async def _play(out: Console, folder: Path, *, keep: bool) -> list[str]:
+    playing = asyncio.current_task()
+    if playing is not None:
+        # As with Ctrl-C, every process of the stack ends with us.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     timeline = Timeline(out)
     timeline.tell("stack", "starting broker, cloud, CSMS, simulated site and daemon")
     try:

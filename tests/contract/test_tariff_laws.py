@@ -103,10 +103,13 @@ def test_lines_sum_to_the_totals(tariff: Tariff, zone: str, periods: list[Period
     assert all(line.quantity * line.unit_price == line.excl_vat for line in priced.lines)
 
 
-@given(tariffs(step=st.integers(0, 5_000), by_use=False), visits(), st.integers(1, 5_000))
+@given(tariffs(step=st.just(0), by_use=False), visits(), st.integers(1, 5_000))
 @settings(max_examples=100, deadline=None)
 def test_more_energy_never_costs_less(tariff: Tariff, periods: list[Period], more: int) -> None:
-    """Where no element ends by use: a cheaper price above 20 kWh may well lower the total."""
+    """Where no element ends by use: a cheaper price above 20 kWh may well lower the total.
+
+    And without steps: the last component rounds for all, so a late free one may spare a step.
+    """
     last = periods[-1]
     fuller = [*periods[:-1], Period(last.state, last.start, last.end, last.energy_wh + more)]
     before, after = (price(tariff, "Europe/Berlin", each) for each in (periods, fuller))

@@ -21,7 +21,7 @@ from baywatt_cloud.models.outbox import Secret
 from baywatt_cloud.models.people import Role, User
 
 SESSION_COOKIE = "baywatt_session"
-"""The pages' cookie (HttpOnly, SameSite=Strict) holds the same access token as the API's header."""
+"""The pages' cookie (HttpOnly, SameSite=Lax) holds the same access token as the API's header."""
 
 _scheme = OAuth2PasswordBearer(tokenUrl="/auth/token", auto_error=False)
 

@@ -70,7 +70,8 @@ def run_site(
     ] = None,
     profiles: Profiles = None,
     log_level: Annotated[
-        LogLevel, typer.Option(envvar="BAYWATT_LOG_LEVEL", help="How much to log.")
+        LogLevel,
+        typer.Option(envvar="BAYWATT_LOG_LEVEL", case_sensitive=False, help="How much to log."),
     ] = LogLevel.INFO,
 ) -> None:
     """Run the daemon for a site until it is told to stop."""

@@ -72,7 +72,7 @@ def connector_disable(
     control_socket: Socket = DEFAULT_SOCKET,
     as_json: AsJson = False,
 ) -> None:
-    """Take a connector out of service; a running session ends first."""
+    """Take a connector out of service, once a running session has ended by itself."""
     _wish(control_socket, "connector/disable", {"connector": connector_id}, as_json)
 
 

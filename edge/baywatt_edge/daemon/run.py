@@ -45,6 +45,7 @@ from baywatt_edge.sync import SyncAgent
 log = logging.getLogger(__name__)
 
 OK, BAD_SITE_FILE, UNREACHABLE, NEWER_DATABASE = 0, 2, 3, 5
+OWN_PROFILES = Path("/etc/baywatt/profiles")
 DEFAULT_SOCKET = Path("/run/baywatt/control.sock")
 _AUTHORISE_TIMEOUT_S = 10.0
 
@@ -58,7 +59,7 @@ def run_daemon(
     """Run the site until SIGTERM or SIGINT; returns the exit code of interfaces.md, section 1."""
     try:
         file = _with_secrets(load_site_file(site_path))
-        library = ProfileLibrary([profiles] if profiles is not None else [])
+        library = ProfileLibrary([profiles if profiles is not None else OWN_PROFILES])
     except (BadSiteFileError, MissingCredentialError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the one clear line
         return BAD_SITE_FILE
