@@ -319,10 +319,10 @@ async def test_a_path_that_cannot_be_used_is_told_once_and_served_as_soon_as_it_
     bench.path.parent.touch()
     task = asyncio.create_task(bench.server.run(bench.beat))
     async with asyncio.timeout(5):
-        while bench.beats < 3:  # noqa: ASYNC110 - the beat is a plain call
+        while bench.beats < 3:
             await asyncio.sleep(0.002)
         bench.path.parent.unlink()
-        while not bench.path.exists():  # noqa: ASYNC110 - the file system tells nobody
+        while not bench.path.exists():
             await asyncio.sleep(0.002)
         assert (await bench.ask("GET", "/health"))[0] == 200
     task.cancel()
