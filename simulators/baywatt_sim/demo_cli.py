@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -43,13 +42,19 @@ async def _play(out: Console, folder: Path, *, keep: bool) -> list[str]:
             if not problems:
                 out.print("[bold green]journal = OCPP = CDR = invoice = payment[/]")
             for pdf in story.pdfs:
-                out.print(f"receipt: {os.path.relpath(pdf)}", highlight=False)
+                out.print(f"receipt: {_near(pdf)}", highlight=False)
             if keep:
                 _show_urls(out, stack.cloud_url)
                 await asyncio.Event().wait()
             return problems
     except (StackError, ApiError, AssertionError, TimeoutError) as error:
         return [f"{error} (logs in {folder / 'logs'})"]
+
+
+def _near(path: Path) -> Path:
+    """The path as one would type it from here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _show_urls(out: Console, url: str) -> None:

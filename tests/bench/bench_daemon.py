@@ -1,4 +1,4 @@
-"""The whole daemon on the simulated harbour site: memory, processor time and cold start.
+"""The whole daemon on the simulated harbour site: memory, processor time and start-up.
 
 Thirteen devices on six buses, 1 s polling, CSMS and broker connected, two cars charging. Beside
 it a bare pymodbus loop makes the same Modbus reads (eleven of the thirteen devices; nobody plays
@@ -80,6 +80,21 @@ async def bare_start(place: Harbour, env: EdgeEnv) -> float:
     return took
 
 
+async def starts(place: Harbour, env: EdgeEnv, rounds: int) -> tuple[Process, float, float]:
+    """A running daemon, and the best of its starts and of the bare ones, made in turn.
+
+    The first pair compiles the modules and warms the disk's cache: it does not count.
+    """
+    ours, bare = [], []
+    while True:
+        bare.append(await bare_start(place, env))
+        daemon, took = await cold_start(place, env)
+        ours.append(took)
+        if len(ours) > rounds:
+            return daemon, min(ours[1:]), min(bare[1:])
+        await end(daemon)
+
+
 async def bare_poll(place: Harbour, env: EdgeEnv, seconds: float) -> Cost:
     """The peer's cost on the buses that the daemon has left."""
     script = str(HERE / "bare_poll.py")
@@ -101,11 +116,7 @@ async def measure(quick: bool) -> list[Figure]:
     seconds = 8.0 if quick else 30.0
     with tempfile.TemporaryDirectory(prefix="bench-daemon-") as name:
         async with harbour(Path(name) / "site") as place:
-            await bare_start(place, env)  # both find warm disk caches and compiled modules
-            warm, _ = await cold_start(place, env)
-            await end(warm)
-            floor_s = await bare_start(place, env)
-            daemon, start_s = await cold_start(place, env)
+            daemon, start_s, floor_s = await starts(place, env, 2 if quick else 4)
             try:
                 await place.steady()
                 idle = await watch(daemon, seconds / 2)

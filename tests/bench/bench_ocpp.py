@@ -32,6 +32,7 @@ from baywatt_edge.journal import Journal, NewEvent, Write
 from baywatt_edge.ocpp import BackOffRule, OcppStation
 from baywatt_sim.csms import CsmsSimulator
 
+PARTS = 10
 BACKLOG = 200
 ANSWER_S = 0.02
 
@@ -69,11 +70,15 @@ def _meter_values() -> Any:
 
 
 async def _microseconds(work: Callable[[], Awaitable[None]], rounds: int) -> float:
+    """For one piece of work, the best of ten parts."""
     await work()
-    begin = time.perf_counter()
-    for _ in range(rounds):
-        await work()
-    return (time.perf_counter() - begin) / rounds * 1e6
+    part, best = rounds // PARTS, float("inf")
+    for _ in range(PARTS):
+        begin = time.perf_counter()
+        for _ in range(part):
+            await work()
+        best = min(best, time.perf_counter() - begin)
+    return best / part * 1e6
 
 
 async def _ours(rounds: int) -> tuple[float, float]:

@@ -7,6 +7,8 @@ characters). The simulated line runs in a process of its own, as a real one woul
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import multiprocessing
 import sys
 import tempfile
@@ -20,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from devices_rig import device, meter_model, profile, rtu_bus, rtu_rig, running
 from figures import Figure, run
+from pymodbus import ModbusException
 from pymodbus.client import AsyncModbusSerialClient
 
 from baywatt_contract.observations import MeterReading, Observation
@@ -31,6 +34,7 @@ BAUD = 19_200
 BITS = 11
 METERS = 4
 TIMEOUT_MS = 200
+ROUNDS = 3  # of ours and of the peer in turn: the best of each counts
 SHARE_AIM = 0.9
 SILENT_SHARE = 100 / 11  # % of the line: a device that is only probed rests ten times as long
 SHAPES = {"blocks of 76 registers": 80, "blocks of up to 18 registers": 18}
@@ -79,12 +83,7 @@ def limit_s(registers: int) -> float:
     return ((8 + 5 + 2 * registers) + 7) * BITS / BAUD
 
 
-def blocks_of(driver: MeterDriver) -> list[int]:
-    """The sizes of the blocks of one poll."""
-    return [block.count for block in driver._polling._blocks]
-
-
-async def ours(root: Path, seconds: float, max_registers: int) -> tuple[Counter[str], list[int]]:
+async def ours(root: Path, seconds: float, max_registers: int) -> Counter[str]:
     """Complete readings by meter, polled as fast as the line allows."""
     counts: Counter[str] = Counter()
 
@@ -101,11 +100,12 @@ async def ours(root: Path, seconds: float, max_registers: int) -> tuple[Counter[
         await asyncio.sleep(1.0)  # let breakers settle before counting
         counts.clear()
         await asyncio.sleep(seconds)
-    return counts, blocks_of(drivers[0])
+    return counts
 
 
 async def bare(root: Path, seconds: float, blocks: list[tuple[int, int]]) -> int:
-    """The same blocks read by a plain pymodbus loop without any gap of its own."""
+    """The same blocks read by a plain pymodbus loop without any gap of its own; answers heard."""
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it dumps frames at each miss
     client = AsyncModbusSerialClient(
         str(root / "rs485"), baudrate=BAUD, timeout=TIMEOUT_MS / 1000, retries=0
     )
@@ -114,37 +114,39 @@ async def bare(root: Path, seconds: float, blocks: list[tuple[int, int]]) -> int
     while time.monotonic() < end:
         for unit in range(1, METERS + 1):
             for address, count in blocks:
-                await client.read_input_registers(address, count=count, device_id=unit)
-                done += 1
+                with contextlib.suppress(ModbusException):  # late on a busy machine
+                    await client.read_input_registers(address, count=count, device_id=unit)
+                    done += 1
     client.close()
     return done
 
 
 async def throughput(name: str, seconds: float, max_registers: int) -> list[Figure]:
-    """Reads per second beside the limit and beside pymodbus on the same line."""
-    with Line() as line:
-        readings, sizes = await ours(line.root, seconds, max_registers)
+    """Reads per second beside the limit and beside pymodbus on the same line, best of rounds."""
     made = profile("eastron-sdm630", max_registers=max_registers)
-    driver = MeterDriver(device("m", 1), made)
-    spans = [(block.address, block.count) for block in driver._polling._blocks]
+    blocks = MeterDriver(device("m", 1), made)._polling._blocks
+    spans = [(block.address, block.count) for block in blocks]
+    rate = peer = 0.0
     with Line() as line:
-        peer = await bare(line.root, seconds, spans)
-    limit = len(sizes) / sum(limit_s(size) for size in sizes)
-    rate = sum(readings.values()) * len(sizes) / seconds
+        for _ in range(ROUNDS):
+            readings = await ours(line.root, seconds, max_registers)
+            rate = max(rate, sum(readings.values()) * len(spans) / seconds)
+            peer = max(peer, await bare(line.root, seconds, spans) / seconds)
+    limit = len(spans) / sum(limit_s(count) for _, count in spans)
     met = rate >= SHARE_AIM * limit
     name = f"polling at 19,200 baud, {name}"
     return [
         Figure(name, rate, "reads/s", "the line's limit", limit, f">= {SHARE_AIM:.2f}", met),
-        Figure(name, rate, "reads/s", "bare pymodbus, keeps no gap", peer / seconds),
+        Figure(name, rate, "reads/s", "bare pymodbus, keeps no gap", peer),
     ]
 
 
 async def silence(seconds: float) -> Figure:
     """What one silent meter costs the other three."""
     with Line() as line:
-        healthy, _ = await ours(line.root, seconds, 80)
+        healthy = await ours(line.root, seconds, 80)
     with Line(silent=2) as line:
-        broken, _ = await ours(line.root, seconds, 80)
+        broken = await ours(line.root, seconds, 80)
     # The silent one's turns fall to the others, so the bus's whole rate is what counts.
     lost = (1 - sum(broken.values()) / sum(healthy.values())) * 100
     return Figure(
@@ -155,11 +157,11 @@ async def silence(seconds: float) -> Figure:
 
 async def measure(quick: bool) -> list[Figure]:
     """Both shapes of a poll, and a silent device."""
-    seconds = 3.0 if quick else 8.0
+    seconds = 1.5 if quick else 5.0
     figures = []
     for name, size in SHAPES.items():
         figures += await throughput(name, seconds, size)
-    return [*figures, await silence(2.5 * seconds)]
+    return [*figures, await silence(4 * seconds)]
 
 
 if __name__ == "__main__":

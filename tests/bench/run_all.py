@@ -23,7 +23,7 @@ from figures import Figure, table
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BENCHES = ("polling", "journal", "ocpp", "daemon")
-TIMEOUT_S = 300
+TIMEOUT_S = 600  # the first run makes an environment
 _FOLDERS = ("contract", "edge", "firmware-bridge", "iso15118", "simulators")
 
 
@@ -31,11 +31,19 @@ def run_one(name: str, options: list[str]) -> list[Figure]:
     """The figures of one bench; raises CalledProcessError or TimeoutExpired."""
     command = [sys.executable, str(HERE / f"bench_{name}.py"), "--json", *options]
     path = os.pathsep.join(str(ROOT / each) for each in _FOLDERS)
-    done = subprocess.run(
-        command, check=True, timeout=TIMEOUT_S, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+    with log_of(name).open("w", encoding="utf-8") as log:
+        done = subprocess.run(
+            command, check=True, timeout=TIMEOUT_S, stdout=subprocess.PIPE, stderr=log, text=True,
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
     return [Figure.of(line) for line in done.stdout.splitlines()]
+
+
+def log_of(name: str) -> Path:
+    """Where a bench's own words go."""
+    path = ROOT / "run" / f"bench-{name}.log"
+    path.parent.mkdir(exist_ok=True)
+    return path
 
 
 def load() -> str:
@@ -57,7 +65,6 @@ def write(figures: dict[str, list[Figure]], *, quick: bool) -> Path:
         },
     }
     path = ROOT / "run" / "bench.json"
-    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return path
 
@@ -81,7 +88,7 @@ def main() -> int:
             sys.stderr.write(f"{time.monotonic() - began:.0f} s\n")
         except (subprocess.SubprocessError, ValueError) as error:
             failed.append(name)
-            sys.stderr.write(f"failed: {error}\n")
+            sys.stderr.write(f"failed: {error}; see {log_of(name).relative_to(ROOT)}\n")
     print(table([each for found in figures.values() for each in found]))  # noqa: T201 - the data
     sys.stderr.write(f"written to {write(figures, quick=arguments.quick).relative_to(ROOT)}\n")
     return 1 if failed else 0

@@ -229,6 +229,15 @@ def test_a_booking_keeps_strangers_out_and_lets_its_driver_in(bench):
     assert bench.events(ev.ReservationApplied)[0].rev == 1
 
 
+def test_a_start_without_a_car_gives_the_booking_back(bench):
+    held(bench, token="MINE")
+    bench.swipe(1, "MINE")
+    bench.advance(62)
+    assert bench.status(1) is ConnectorStatus.RESERVED
+    bench.swipe(1, "THEIRS")
+    assert "reserved until" in bench.events(ev.SessionRefused)[0].reason
+
+
 def test_a_booking_nobody_came_for_is_a_no_show_with_proof(bench):
     bench.advance(5)
     held(bench, token="MINE")

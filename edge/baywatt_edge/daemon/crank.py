@@ -22,7 +22,7 @@ from baywatt_contract.site_file import Connector
 from baywatt_contract.wishes import AuthorisationQuestion, Outcome, Wish
 from baywatt_edge.daemon.snapshots import SNAPSHOT_EVERY, snapshot_document
 from baywatt_edge.journal import Commit, Journal, NewEvent, Write
-from baywatt_edge.power import PowerRules, SupplyEstimator, share
+from baywatt_edge.power import ConnectorCurrent, PowerRules, SupplyEstimator, share
 from baywatt_edge.site import (
     AskAuthorities,
     Decision,
@@ -184,13 +184,13 @@ class Crank:
         asked: Input = input_.wish if isinstance(input_, _Asked) else input_
         if self._journal.full != self._live.storage_full:
             self._decide(StorageChanged(self._journal.full))
-        if isinstance(asked, MeterReading):
-            self._estimator.observe(asked, self._connector_currents())
         try:
             decision = self._decide(asked)
         except ValueError as error:  # pydantic's ValidationError, UnicodeEncodeError
             self._refuse(asked, answer, error)
             return
+        if isinstance(asked, MeterReading):
+            self._estimator.observe(asked, self._connector_currents())
         commit = self._submit(decision.events)
         outcome = decision.outcome
         self._grant()
@@ -312,8 +312,8 @@ class Crank:
             if self._uncommitted == 0:
                 self._release()
 
-    def _connector_currents(self) -> list[tuple[int, int, int]]:
-        """Each connector's currents, turned onto the grid's phases."""
+    def _connector_currents(self) -> list[ConnectorCurrent]:
+        """Each connector's newest currents, turned onto the grid's phases."""
         currents = []
         for connector in self._rules.file.connectors:
             reading = self._live.readings.get(self._rules.meter_of(connector))
@@ -322,7 +322,9 @@ class Crank:
             on_grid = [0, 0, 0]
             for own, grid in enumerate(connector.phases):
                 on_grid[grid - 1] = reading.current_ma[own]
-            currents.append((on_grid[0], on_grid[1], on_grid[2]))
+            one, two, three = on_grid
+            measured = reading.measured_at.mono_ms
+            currents.append(ConnectorCurrent((one, two, three), measured))
         return currents
 
     def _notify(self) -> None:

@@ -13,6 +13,7 @@ while the daemon lives. When it does not, the board's own host loss takes over.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Sequence
@@ -163,11 +164,12 @@ class BoardBus:
         self._since_ms = self._now_ms()
         self._link.reset(self._since_ms, "the port was opened anew")
         reading = asyncio.create_task(self._read(port))
+        reading.add_done_callback(lambda _: self._wake.set())
         try:
             while not reading.done():
                 beat()
                 self._send(port)
-                await self._wait(reading, port)
+                await self._wait(port)
             reading.result()
         finally:
             reading.cancel()
@@ -184,20 +186,14 @@ class BoardBus:
             if self._link.next_deadline() <= now_ms:
                 self._wake.set()
 
-    async def _wait(self, reading: asyncio.Task[None], port: SerialPort) -> None:
+    async def _wait(self, port: SerialPort) -> None:
         """Until something is due, wished or lost."""
         due_s = (self._link.next_deadline() - self._now_ms()) / 1000
         if port.backlog_bytes:
             due_s = max(due_s, _BACKLOG_WAIT_S)
-        waking = asyncio.create_task(self._wake.wait())
-        try:
-            await asyncio.wait(
-                [waking, reading],
-                timeout=min(max(due_s, 0.0), _BEAT_S),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            waking.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(max(due_s, 0.0), _BEAT_S)):
+                await self._wake.wait()
 
     def _send(self, port: SerialPort) -> None:
         """Send what is due, unless the line still holds older frames: none may arrive late."""

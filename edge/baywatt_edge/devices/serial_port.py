@@ -43,6 +43,8 @@ class SerialPort:
         self._loop = asyncio.get_running_loop()
         self._backlog = bytearray()
         self._waiting: asyncio.Future[None] | None = None
+        self._inbox = b""
+        self._watched = False
         self._lost = ""
 
     @property
@@ -74,7 +76,8 @@ class SerialPort:
         """
         while True:
             self._require()
-            if data := self._receive():
+            if data := self._inbox or self._receive():
+                self._inbox = b""
                 return data
             self._require()
             await self._readable()
@@ -114,13 +117,26 @@ class SerialPort:
 
     async def _readable(self) -> None:
         self._waiting = self._loop.create_future()
-        self._loop.add_reader(self._fd, self._wake)
+        if not self._watched:
+            self._loop.add_reader(self._fd, self._on_readable)
+            self._watched = True
         try:
             await self._waiting
         finally:
             self._waiting = None
-            if self._device.is_open:
-                self._loop.remove_reader(self._fd)
+
+    def _on_readable(self) -> None:
+        """Take the bytes for whoever waits; the watch goes on, as the next wait comes at once."""
+        if self._waiting is None or self._waiting.done():
+            self._unwatch()
+        elif data := self._receive():
+            self._inbox = data
+            self._wake()
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._fd)
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -143,8 +159,7 @@ class SerialPort:
         if not self._lost:
             self._lost = reason
             self._backlog.clear()
-            if self._waiting is not None:
-                self._loop.remove_reader(self._fd)
+            self._unwatch()
             self._wake()
 
     def _require(self) -> None:

@@ -102,6 +102,11 @@ def _stopped(state: SiteState, event: ev.ChargingStopped, _at: Instant) -> SiteS
 
 
 def _ended(state: SiteState, event: ev.SessionEnded, _at: Instant) -> SiteState:
+    session = state.connector(event.connector).session
+    if session is not None and session.begin_wh is None and session.booking_id is not None:
+        # Nobody plugged in: the booking holds its connector as before.
+        kept = tuple(each for each in state.used if each != session.booking_id)
+        state = replace(state, used=kept)
     return _with(state, event.connector, session=None)
 
 
