@@ -188,8 +188,8 @@ async def test_three_cars_stay_under_the_fuse(site: EdgeStack) -> None:
     await site.sim.supply((10, 5, 0))
     for connector in (1, 2, 3):
         await site.charge(connector)
-    # The third is let in as soon as the others are told to draw less; a vehicle has 5 s to follow
-    # (IEC 61851-1). From then on the sum stays below the fuse.
+    # While the currents change, meters read at different moments make the other load seem up to
+    # 2 A smaller for a second or two. It must be over within 8 s, and stay over.
     await site.sim.until(
         lambda seen: all(max(seen.connectors[n].current_a) > 10 for n in (1, 2, 3)),
         what="three charging cars",
