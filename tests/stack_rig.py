@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 
 from baywatt_sim.demo.driver import until
-from baywatt_sim.demo.ports import write_site_file
-from baywatt_sim.demo.stack import Stack
+from baywatt_sim.demo.ports import choose_ports, write_site_file
+from baywatt_sim.demo.stack import Stack, plain_http
 
 Json = dict[str, Any]
 Condition = Callable[[Json], bool]
@@ -36,38 +36,20 @@ class Ran:
 
 
 class EdgeStack(Stack):
-    """Daemon, CSMS and simulated site; the broker of [cloud] is down unless a test starts it.
+    """Daemon, CSMS and simulated site. Nothing listens where [cloud] has its broker."""
 
-    `edit` changes the text of the site file before anything starts; the site is simulated from
-    the unchanged text where `edit_site` is False.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        edit: Callable[[str], str] | None = None,
-        csms: bool = True,
-        daemon: bool = True,
-        csms_passwords: tuple[str, ...] = (),
-        env: dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(folder, env=env)
-        self._edit = edit
+    def __init__(self, folder: Path, *, csms: bool = True, daemon: bool = True) -> None:
+        super().__init__(folder, ports=choose_ports(usual=False))
         self._with_csms, self._with_daemon = csms, daemon
-        self._csms_passwords = csms_passwords
         self.simulated_file = self.folder / "simulated.toml"
-        self.site_password = "of the site"
 
     async def start(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("credentials", "run", "logs"):
             (self.folder / name).mkdir(parents=True)
         write_site_file(self._example, self.simulated_file, self.ports)
-        text = self.simulated_file.read_text(encoding="utf-8")
-        self.site_file.write_text(self._edit(text) if self._edit else text, encoding="utf-8")
-        (self.folder / "credentials" / "cloud").write_text(self.site_password, encoding="utf-8")
-        self.broker.users[self.site] = self.site_password
+        shutil.copy(self.simulated_file, self.site_file)
+        (self.folder / "credentials" / "cloud").write_text("of the site", encoding="utf-8")
         starting = [self._start_site()]
         if self._with_csms:
             starting.append(self.start_csms())
@@ -94,11 +76,8 @@ class EdgeStack(Stack):
     async def start_csms(self) -> None:
         """Returns when its control API answers."""
         control = f"127.0.0.1:{self.ports.csms_control}"
-        passwords = [word for each in self._csms_passwords for word in ("--password", each)]
-        await self._spawn(
-            "csms", "baywatt_sim", "csms", "--port", str(self.ports.csms), "--control", control,
-            *passwords,
-        )  # fmt: skip
+        port = str(self.ports.csms)
+        await self._spawn("csms", "baywatt_sim", "csms", "--port", port, "--control", control)
 
         async def up() -> bool:
             try:
@@ -126,13 +105,13 @@ class EdgeStack(Stack):
     async def transactions(self) -> list[Json]:
         """What the CSMS has booked, oldest first."""
         url = f"http://127.0.0.1:{self.ports.csms_control}/transactions"
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with plain_http(10) as http:
             booked: list[Json] = (await http.get(url)).json()
             return booked
 
     async def _csms_post(self, path: str, body: Json) -> None:
         url = f"http://127.0.0.1:{self.ports.csms_control}/{path}"
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with plain_http(10) as http:
             (await http.post(url, json=body)).raise_for_status()
 
     async def baywatt(self, *words: str, socket: Path | None = None) -> Ran:

@@ -188,13 +188,18 @@ async def test_three_cars_stay_under_the_fuse(site: EdgeStack) -> None:
     await site.sim.supply((10, 5, 0))
     for connector in (1, 2, 3):
         await site.charge(connector)
-    seen = await site.sim.until(
+    # While the currents change, meters read at different moments make the other load seem up to
+    # 2 A smaller for a second or two. It must be over within 8 s, and stay over.
+    await site.sim.until(
         lambda seen: all(max(seen.connectors[n].current_a) > 10 for n in (1, 2, 3)),
         what="three charging cars",
     )
+    await site.sim.until(
+        lambda seen: max(seen.supply.current_a) <= 63, what="the sum below the fuse", timeout_s=8
+    )
     for _ in range(20):
         seen = await site.sim.state()
-        assert max(seen.supply.current_a) <= 63.5, seen.supply
+        assert max(seen.supply.current_a) <= 63, seen.supply
         await asyncio.sleep(0.1)  # watches two seconds of steady state, waits for nothing
     await site.sim.supply((0, 0, 0))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import socket
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 _LOOPBACK = "127.0.0.1"
+_QUIET = range(20_000, 30_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +26,16 @@ class Ports:
     smtp: int = 18025
 
 
-def choose_ports() -> Ports:
-    """The usual ports when all are free, else any free ones."""
-    usual = Ports()
-    if all(_is_free(port) for port in astuple(usual)):
-        return usual
-    sockets = [socket.create_server((_LOOPBACK, 0)) for _ in astuple(usual)]
-    try:
-        return Ports(*(each.getsockname()[1] for each in sockets))
-    finally:
-        for each in sockets:
-            each.close()
+def choose_ports(*, usual: bool = True) -> Ports:
+    """The usual ports when all are free (and wanted), else any free ones.
+
+    These lie below the range from which systems pick ports of outgoing connections: a port whose
+    server is down for a while, as the broker's in the story, stays free for it.
+    """
+    if usual and all(_is_free(port) for port in astuple(Ports())):
+        return Ports()
+    candidates = (port for port in random.sample(_QUIET, len(_QUIET)) if _is_free(port))
+    return Ports(*itertools.islice(candidates, len(fields(Ports))))
 
 
 def _is_free(port: int) -> bool:

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -24,6 +25,9 @@ from baywatt_sim.smtp_sink import SmtpSink
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "harbour" / "site.toml"
 _START_S = 90.0
+# Everything is on loopback without TLS; a client that makes its own context reads all the
+# certificate authorities first, tens of milliseconds for every question.
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class StackError(Exception):
@@ -38,11 +42,11 @@ class Stack:
 
     def __init__(
         self, folder: Path, *, example: Path = EXAMPLE, site: str = "harbour",
-        env: dict[str, str] | None = None,
+        env: dict[str, str] | None = None, ports: Ports | None = None,
     ) -> None:  # fmt: skip
         self.folder = folder.resolve()
         self.site = site
-        self.ports: Ports = choose_ports()
+        self.ports = ports or choose_ports()
         self.site_file = self.folder / "site.toml"
         self.socket = self.folder / "run" / "control.sock"
         self._example = example
@@ -154,8 +158,10 @@ class Stack:
 
     async def daemon_get(self, path: str) -> str:
         """GET from the daemon's control socket."""
-        transport = httpx.AsyncHTTPTransport(uds=str(self.socket))
-        async with httpx.AsyncClient(transport=transport, base_url="http://daemon") as http:
+        transport = httpx.AsyncHTTPTransport(verify=_NO_TLS, uds=str(self.socket))
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://daemon", trust_env=False
+        ) as http:
             answer = await http.get(path, timeout=10)
             answer.raise_for_status()
             return answer.text
@@ -173,7 +179,7 @@ class Stack:
     async def csms_received(self, action: str) -> list[dict[str, Any]]:
         """What the CSMS received of one action."""
         url = f"http://127.0.0.1:{self.ports.csms_control}/received"
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with plain_http(10) as http:
             answer = await http.get(url, params={"action": action})
             entries: list[dict[str, Any]] = answer.json()
             return entries
@@ -182,7 +188,7 @@ class Stack:
         """Let the CSMS call the station."""
         url = f"http://127.0.0.1:{self.ports.csms_control}/send"
         body = {"station": "HARBOUR-1", "action": action, "payload": payload}
-        async with httpx.AsyncClient(timeout=20) as http:
+        async with plain_http(20) as http:
             answer = await http.post(url, json=body)
             answer.raise_for_status()
             document: dict[str, Any] = answer.json()
@@ -246,9 +252,14 @@ class Stack:
         return True
 
 
+def plain_http(timeout_s: float) -> httpx.AsyncClient:
+    """A client for one question on loopback."""
+    return httpx.AsyncClient(verify=_NO_TLS, timeout=timeout_s, trust_env=False)
+
+
 async def _answers(url: str) -> bool:
     try:
-        async with httpx.AsyncClient(timeout=2) as http:
+        async with plain_http(2) as http:
             return (await http.get(url)).status_code == 200
     except httpx.HTTPError:
         return False
