@@ -1,5 +1,5 @@
 # Everything runs from a virtual environment in the repository; nothing is installed elsewhere,
-# except Chromium for the page tests (`make test`, which says so).
+# except Chromium and systemd-analyze for `make test`, which says so.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
@@ -26,8 +26,8 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: setup ## a site, its cloud and a driver, from swipe to receipt (KEEP=1 leaves it running)
 	@$(BIN)/baywatt-sim demo $(if $(KEEP),--keep,)
 
-test: setup ## the whole suite; as root it installs Chromium with apt when it is missing
-	@sh tests/install_browser.sh
+test: setup ## the whole suite; as root it installs what is missing with apt: Chromium, systemd
+	@sh tests/install_tools.sh
 	@$(BIN)/pytest -q -n 2 --dist loadgroup $(ARGS)
 
 soak: setup ## the long runs that the everyday suite leaves out

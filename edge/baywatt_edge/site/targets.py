@@ -104,5 +104,14 @@ def _held_ma(rules: SiteRules, state: SiteState, live: Live, connector: Connecto
     if live.links.get(connector.control) is False:
         return max(seen.offered_ma, fail_safe_ma) if seen.pilot is not Pilot.A else 0
     may_draw = seen.contactor_closed or seen.pilot in {Pilot.C, Pilot.D}
-    offered = seen.offered_ma if may_draw else 0
-    return offered if offered >= MIN_CHARGE_MA else 0
+    if not may_draw:
+        return 0
+    # A vehicle follows a lower offer within five seconds: until then it draws what is measured.
+    drawn_ma = _measured_ma(rules, live, connector)
+    return max(seen.offered_ma if seen.offered_ma >= MIN_CHARGE_MA else 0, drawn_ma)
+
+
+def _measured_ma(rules: SiteRules, live: Live, connector: Connector) -> int:
+    """The greatest phase current of the newest reading, however old: staleness is no relief."""
+    reading = live.readings.get(rules.meter_of(connector))
+    return max(reading.current_ma) if reading is not None else 0
