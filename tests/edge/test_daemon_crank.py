@@ -20,6 +20,7 @@ from baywatt_contract.observations import (
 )
 from baywatt_contract.wishes import AvailabilityWish, StartWish, StopWish, TokensKnown, UnlockWish
 from baywatt_edge.daemon.crank import Crank, Outside
+from baywatt_edge.daemon.run import followers_gone
 from baywatt_edge.daemon.snapshots import restore, snapshot_document
 from baywatt_edge.journal import Journal, NewEvent, Row, Stream, Write
 from baywatt_edge.site import SiteRules, SiteState
@@ -277,3 +278,10 @@ def test_durations_survive_a_reboot():
     before = Instant(500_000, 1, 1_790_000_000_000)
     after = replace(before, mono_ms=1_000, boot=2, utc_ms=before.utc_ms + 60_000)
     assert elapsed_ms(before, after) == 60_000
+
+
+def test_rows_are_not_kept_for_a_station_or_a_cloud_that_left_the_site_file(harbour):
+    cursors = ["ocpp:HARBOUR-1", "ocpp:OLD", "sync:events", "sync:telemetry"]
+    assert followers_gone(cursors, harbour) == ["ocpp:OLD"]
+    alone = harbour.model_copy(update={"cloud": None})
+    assert followers_gone(cursors, alone) == ["ocpp:OLD", "sync:events", "sync:telemetry"]

@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,12 @@ from baywatt_edge.daemon.status import buses, storage
 from baywatt_edge.devices.house import DeviceHouse
 from baywatt_edge.devices.profile_library import ProfileLibrary
 from baywatt_edge.journal import (
+    FORGET,
     DatabaseNewerError,
     Journal,
     JournalFailedError,
     JournalUnavailableError,
+    Write,
 )
 from baywatt_edge.ocpp import OcppStation
 from baywatt_edge.site import SiteRules
@@ -104,6 +107,20 @@ async def _run(
         await journal.close()
 
 
+def followers_gone(cursors: Iterable[str], file: SiteFile) -> list[str]:
+    """Cursors of stations and of a cloud that the site file no longer names.
+
+    Rows that they never read would be kept for ever.
+    """
+    stations = {f"ocpp:{each.id}" for each in file.stations if each.csms is not None}
+    return sorted(
+        name
+        for name in cursors
+        if (name.startswith("ocpp:") and name not in stations)
+        or (name.startswith("sync:") and file.cloud is None)
+    )
+
+
 class Site:
     """All rooms of one site, constructed and tied together."""
 
@@ -149,6 +166,9 @@ class Site:
         if file.cloud is not None:
             self.sync = SyncAgent(file.site.id, file.cloud, journal, self.crank, clock, __version__)
         self.control = ControlServer(socket, self.crank, journal, self.status)
+        if gone := followers_gone(journal.cursors(), file):
+            log.warning("no longer in the site file, rows are not kept for: %s", ", ".join(gone))
+            journal.submit(Write(cursors=dict.fromkeys(gone, FORGET)))
         return self
 
     crank: Crank

@@ -172,6 +172,10 @@ class Journal:
         """Where the follower of this name stands, 0 when new. From now on rows are kept for it."""
         return self._cursors.setdefault(name, 0)
 
+    def cursors(self) -> dict[str, int]:
+        """Every follower that rows are kept for, and where it stands."""
+        return dict(self._cursors)
+
     def last(self, stream: Stream) -> int:
         """The last committed sequence number, 0 when there is none."""
         return self._last[stream]
