@@ -13,7 +13,7 @@ from dataclasses import replace
 from baywatt_contract import events as ev
 from baywatt_contract.events import Authority, StartSource, StopReason
 from baywatt_contract.messages import ReservationItem, token_hash
-from baywatt_contract.observations import FaultCode, Pilot, TokenSwiped
+from baywatt_contract.observations import FaultCode, TokenSwiped
 from baywatt_contract.site_file import Connector
 from baywatt_contract.wishes import (
     AuthorisationAnswer,
@@ -219,9 +219,3 @@ def _refuse(
             command_id=command_id,
         )
     )
-
-
-def is_plugged(draft: Draft, connector_id: int) -> bool:
-    """Whether a vehicle is seen at the connector."""
-    seen = draft.live.observed.get(connector_id)
-    return seen is not None and seen.pilot in {Pilot.B, Pilot.C, Pilot.D}

@@ -10,11 +10,9 @@ from baywatt_contract.clock import Instant
 from baywatt_contract.grants import Grant
 from baywatt_contract.messages import ReservationItem, TokenItem
 from baywatt_contract.observations import (
-    BayObserved,
     ConnectorObserved,
     LinkChanged,
     MeterReading,
-    ModuleObserved,
     Quality,
 )
 from baywatt_contract.wishes import (
@@ -46,8 +44,6 @@ class Live:
     first_asked: Mapping[str, int] = field(default_factory=dict)
     links: Mapping[str, bool] = field(default_factory=dict)
     link_details: Mapping[str, str] = field(default_factory=dict)
-    modules: Mapping[str, ModuleObserved] = field(default_factory=dict)
-    bays: Mapping[str, BayObserved] = field(default_factory=dict)
     pending: Mapping[str, Pending] = field(default_factory=dict)
     reservations: tuple[ReservationItem, ...] = ()
     tokens: Mapping[str, TokenItem] = field(default_factory=dict)
@@ -74,10 +70,6 @@ def note(live: Live, input_: object) -> Live:
             details = put(live.link_details, input_.device_id, input_.detail)
             links = put(live.links, input_.device_id, input_.up)
             return replace(live, links=links, link_details=details)
-        case BayObserved():
-            return replace(live, bays=put(live.bays, input_.bay_id, input_))
-        case ModuleObserved():
-            return replace(live, modules=put(live.modules, input_.device_id, input_))
         case ReservationsHeld():
             revisions = put(live.revisions, "reservations", input_.rev)
             return replace(live, reservations=input_.items, revisions=revisions)

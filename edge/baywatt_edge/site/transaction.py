@@ -79,9 +79,8 @@ def ask_to_stop(
     )
 
 
-def permits(draft_state_session: Session | None) -> bool:
+def permits(session: Session | None) -> bool:
     """Whether the contactor may close for this session."""
-    session = draft_state_session
     return session is not None and session.charging and session.stopping is None
 
 
